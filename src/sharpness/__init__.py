@@ -1,0 +1,3 @@
+"""The reproducible evidence base for Sharpness-Aware Minimization."""
+
+__version__ = "0.1.0"

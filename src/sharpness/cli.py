@@ -1,0 +1,141 @@
+"""The `sharpness` command: one verb for each kind of job, called by the workflow's rules and by people."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sharpness import __version__
+from sharpness.errors import UserError
+from sharpness.study import Study, load_config, load_study, scale_names
+
+# Each verb imports what it needs when it runs: help must not wait for torch, nor a figure either.
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 1 after a fault that one line explains, 128 + signal."""
+    try:
+        options = _parser().parse_args(arguments)
+        return options.verb(options) or 0
+    except UserError as error:
+        print(f"sharpness: error: {error}", file=sys.stderr)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"sharpness: error: {place}{error.strerror or error}; {_remedy(error)}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+def _train(options: argparse.Namespace) -> int:
+    from sharpness.training.job import run_training
+    from sharpness.training.signals import Interrupted
+
+    config = _config(options)
+    study = load_study(options.scale)
+    try:
+        outcome = run_training(
+            study, options.run, Path(config["data_dir"]), config["device"], int(config["runs_per_gpu"])
+        )
+    except Interrupted as interruption:
+        print(f"sharpness: {options.run}: {interruption}; run again to continue", file=sys.stderr)
+        return 128 + interruption.signal
+    last = outcome.history[-1]
+    print(
+        f"{options.run}: {outcome.status} after {last.epoch} epochs, test accuracy {last.test_accuracy:.4f}, "
+        f"test loss {last.test_loss:.4f}, {outcome.seconds:.1f} s"
+    )
+    return 0
+
+
+def _data(options: argparse.Namespace) -> None:
+    from sharpness.training.datasets import prepare
+
+    config = _config(options)
+    study = load_study(options.scale)
+    print(prepare(study.settings["dataset"], Path(config["data_dir"]), sys.stderr.isatty()))
+
+
+def _sense(options: argparse.Namespace) -> None:
+    from sharpness.problems.job import run_sensing
+
+    run_sensing(load_study(options.scale))
+
+
+def _runs(options: argparse.Namespace) -> None:
+    from sharpness.evidence.runs import write_runs
+
+    write_runs(load_study(options.scale))
+
+
+def _table(options: argparse.Namespace) -> None:
+    from sharpness.evidence.tables import write_table
+
+    write_table(_study_with(options), options.name)
+
+
+def _figure(options: argparse.Namespace) -> None:
+    from sharpness.evidence.figures import write_figure
+
+    write_figure(_study_with(options), options.name)
+
+
+def _study_with(options: argparse.Namespace) -> Study:
+    """The study, once it is known to have the artifact asked for."""
+    study = load_study(options.scale)
+    study.artifact(options.name)
+    return study
+
+
+def _config(options: argparse.Namespace) -> dict:
+    """config/config.yaml, overridden by the options given."""
+    given = {key: value for key, value in vars(options).items() if value is not None}
+    return load_config() | given
+
+
+def _remedy(error: OSError) -> str:
+    match error.errno:
+        case 28 | 122:
+            return "the disk or quota is full: free some space and run again; finished work is kept"
+        case 30 | 13 | 1:
+            return "make it writable and readable for you, and run again"
+    return "mend this and run again"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sharpness",
+        description="The jobs behind the workflow, each usable alone from the project's root. Configuration is read from "
+        "config/; results go to results/<scale>/ and figures/<scale>/.",
+        epilog="`snakemake --cores all` runs them all in order.",
+    )
+    parser.add_argument("--version", action="version", version=f"sharpness {__version__}")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    def verb(name: str, function, text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        added.set_defaults(verb=function)
+        added.add_argument(
+            "--scale", required=True, help=f"one of {', '.join(scale_names()) or 'the files of config/scales/'}"
+        )
+        return added
+
+    def with_data(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added.add_argument("--data-dir", help="folder of the prepared data sets (default: config/config.yaml's)")
+        return added
+
+    training = with_data(verb("train", _train, "train one run, or continue it, and write its history.csv and run.json"))
+    training.add_argument("--run", required=True, help="its run_id, the name of its folder; runs.csv lists them")
+    training.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where (default: config/config.yaml's)")
+    training.add_argument(
+        "--runs-per-gpu", type=int, help="runs that may share one GPU (default: config/config.yaml's)"
+    )
+    with_data(verb("data", _data, "prepare the scale's data set and print its folder"))
+    verb("sense", _sense, "run the matrix sensing sweep and write its losses.csv and run.json")
+    verb("runs", _runs, "collect every run into runs.csv, one row each")
+    table = verb("table", _table, "write one table as CSV, Markdown and LaTeX")
+    table.add_argument("name", help="table1, table2 or table3")
+    figure = verb("figure", _figure, "draw one figure as PDF, PNG and SVG, with the CSV behind it")
+    figure.add_argument("name", help="figure1 to figure5")
+    return parser
+
+

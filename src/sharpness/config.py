@@ -1,0 +1,145 @@
+"""Reading the YAML files of config/: safely, closed against unknown keys, every fault reported in one line."""
+
+import difflib
+import math
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from sharpness.errors import UserError
+
+
+class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, where YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        mapping = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
+            if key in mapping:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
+            mapping[key] = self.construct_object(value_node, deep=True)
+        return mapping
+
+
+def read_yaml(path: Path) -> object:
+    """Parse a YAML file.
+
+    Raises:
+        UserError: the file is missing, unreadable or not UTF-8, or is not valid YAML (with line and column).
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run this from the project's root, where config/ lies") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserError(f"{path}{place}: not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def read_config(path: Path, schema: Path) -> dict:
+    """Parse a YAML file and check it against a JSON schema (written in YAML).
+
+    Raises:
+        UserError: as `read_yaml`, or the first fault that the schema finds, with its file, key and remedy.
+    """
+    value = read_yaml(path)
+    check(value, schema, str(path))
+    return value
+
+
+def check(value: object, schema: Path, where: str) -> None:
+    """Check a parsed value against a JSON schema; `where` names its origin in the message.
+
+    Raises:
+        UserError: the first fault found.
+    """
+    _check_finite(value, where, [])
+    errors = sorted(
+        Draft202012Validator(read_yaml(schema)).iter_errors(value), key=lambda error: list(map(str, error.path))
+    )
+    if errors:
+        raise UserError(_describe(errors[0], where))
+
+
+def _check_finite(value: object, where: str, path: list) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where}: {_dotted(path)} is {value}; give a finite number (for p = ∞ write the word inf)")
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        _check_finite(child, where, [*path, key])
+
+
+def _dotted(path: list) -> str:
+    return ".".join(map(str, path)) or "the file"
+
+
+def _describe(error: ValidationError, where: str) -> str:
+    """One line for a schema fault: where it is, what is wrong, what to write instead."""
+    key, value, rule = _dotted(list(error.absolute_path)), error.instance, error.validator_value
+    if "propertyNames" in error.absolute_schema_path:
+        hint = _suggestion(value, rule) if error.validator == "enum" else f"names match {rule}"
+        return f"{where}: unknown key '{value}' in {key}; {hint}"
+    match error.validator:
+        case "additionalProperties":
+            name = next(name for name in value if name not in error.schema.get("properties", {}))
+            return f"{where}: unknown key '{name}' in {key}; {_suggestion(name, error.schema['properties'])}"
+        case "required":
+            missing = next(name for name in rule if name not in value)
+            return f"{where}: {key} lacks the key '{missing}'; add it"
+        case "type":
+            hint = ""
+            if isinstance(value, str) and rule in ("number", "integer") and _is_number(value):
+                hint = f"; YAML reads {value} as text: write {float(value)!r} with a decimal point and no quotes"
+            return f"{where}: {key} must be of type {rule}, not {_show(value)}{hint}"
+        case "enum":
+            return f"{where}: {key} is {_show(value)}; {_suggestion(value, rule)}"
+        case "minimum":
+            return f"{where}: {key} is {value}; it must be at least {rule}"
+        case "exclusiveMinimum":
+            return f"{where}: {key} is {value}; it must be more than {rule}"
+        case "maximum":
+            return f"{where}: {key} is {value}; it must be at most {rule}"
+        case "exclusiveMaximum":
+            return f"{where}: {key} is {value}; it must be less than {rule}"
+        case "uniqueItems":
+            twice = next(item for index, item in enumerate(value) if item in value[:index])
+            return f"{where}: {key} lists {_show(twice)} twice; list it once"
+        case "minItems" | "minProperties" | "minLength":
+            return f"{where}: {key} is empty; give at least {rule}"
+        case "pattern":
+            return f"{where}: {key} is {_show(value)}; it must match {rule}"
+        case "anyOf":
+            return f"{where}: {key} is {_show(value)}; give a number of at least 1, or the word inf"
+        case "maxProperties":
+            return f"{where}: {key} is an sgd method, which has no ascent step; keep only title and optimizer"
+        case "not":
+            return f"{where}: {key}.folder goes with the data set image_folder only; remove it"
+    return f"{where}: {key}: {error.message}"
+
+
+def _suggestion(name: object, known: object) -> str:
+    close = difflib.get_close_matches(str(name), list(map(str, known)), n=1)
+    return f"did you mean '{close[0]}'?" if close else f"choose from: {', '.join(map(str, known))}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

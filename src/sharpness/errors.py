@@ -1,0 +1,16 @@
+"""The one exception that reaches a user as a message instead of a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something that the user can mend: one line that says what, where, and what to do instead."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str], where: str) -> UserError:
+    """The error for a name that is not among the known ones, with the nearest of them as a suggestion."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(known)}"
+    return UserError(f"{where}: unknown {kind} '{name}'; {hint}")

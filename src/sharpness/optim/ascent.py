@@ -1,0 +1,184 @@
+"""The ascent step of Sharpness-Aware Minimization, for every ball of the family in one function.
+
+For a metric p in [1, inf], its dual q (1/p + 1/q = 1) and a diagonal geometry T ≥ 0, the perturbation that maximises
+⟨g, ε⟩ over the ball ‖T⁻¹ε‖_p ≤ ρ is
+
+    ε = ρ T sign(Tg) |Tg|^(q-1) / ‖Tg‖_q^(q-1).
+
+All norms run over all tensors together, as if they were one vector.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+GEOMETRIES = ("euclidean", "absolute", "absolute-weights", "fisher")
+NORMALIZATIONS = ("dual", "none", "max")
+
+# Added to the norm that divides the gradient, so that a zero gradient gives a zero perturbation.
+NORM_FLOOR = 1e-12
+
+
+@torch.no_grad()
+def ascent_step(
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    rho: float | Tensor,
+    *,
+    p: float = 2.0,
+    geometry: str = "euclidean",
+    eta: float = 0.0,
+    normalization: str = "dual",
+    adapted: Sequence[bool] | None = None,
+) -> list[Tensor]:
+    """Return the perturbations ε that SAM adds to the weights w before it takes its second gradient.
+
+    Nothing is read back to the host, so the step can be captured in a CUDA graph. A zero gradient gives zero.
+
+    Args:
+        weights: The n parameter tensors, of any shapes, on one device.
+        gradients: Their n gradients g, of the same shapes.
+        rho: Radius ρ of the ball, in units of the weights (relative to T where T is not 1): a float, or a 0-dim
+            tensor on the same device, whose sign is not checked.
+        p: Metric of the ball, in [1, inf]. 2 is SAM (Foret et al. 2021); inf moves every coordinate equally far; 1
+            moves the largest coordinate alone (those that tie share the radius).
+        geometry: The diagonal T.
+            "euclidean": T = 1.
+            "absolute": T = |w| on every tensor, without η: ASAM as the report ran it.
+            "absolute-weights": T = |w| + η on the tensors flagged in ``adapted``, 1 on the others: ASAM as its
+            authors define it (Kwon et al. 2021), who flag the tensors named "weight".
+            "fisher": T² = 1 / (1 + η g²): Fisher SAM (Kim et al. 2022).
+        eta: The constant η of "absolute-weights" and "fisher".
+        normalization:
+            "dual": the maximiser above, on the surface of the ball.
+            "none": the same without its denominator, ρ T sign(Tg) |Tg|^(q-1); for p = 2 it is USAM
+            (Andriushchenko & Flammarion 2022).
+            "max": ρ T²g / ‖Tg‖_∞, whatever p is: what the report ran as L∞. It is p = 2 with the radius
+            ρ ‖Tg‖₂ / ‖Tg‖_∞.
+        adapted: One flag for each tensor, read by "absolute-weights" only.
+
+    Returns:
+        n new tensors shaped like the weights, in the widest dtype among the arguments and at least float32: half
+        precision would round ε, which is small beside w, once before the addition rounds it again.
+
+    Raises:
+        ValueError: A setting is outside the family, or the lists differ in length.
+    """
+    _check_settings(rho, p, geometry, eta, normalization)
+    if len(gradients) != len(weights):
+        raise ValueError(f"gradients: got {len(gradients)} tensors for {len(weights)} weights; pass one for each")
+    if geometry == "absolute-weights" and (adapted is None or len(adapted) != len(weights)):
+        raise ValueError("adapted: geometry 'absolute-weights' needs one flag for each weight tensor")
+    if not weights:
+        return []
+
+    weights, gradients, dtype = _in_one_dtype(weights, gradients)
+    diagonal = _diagonal(weights, gradients, geometry, eta, adapted)
+    scaled_gradients = gradients if diagonal is None else torch._foreach_mul(gradients, diagonal)
+    directions, length = _directions(scaled_gradients, p, normalization)
+
+    factor = rho / length
+    if isinstance(factor, Tensor):
+        factor = factor.to(dtype)  # foreach kernels want the dtype of the list
+    perturbations = torch._foreach_mul(directions, factor)
+    if diagonal is not None:
+        torch._foreach_mul_(perturbations, diagonal)
+    return list(perturbations)
+
+
+def _check_settings(rho: float | Tensor, p: float, geometry: str, eta: float, normalization: str) -> None:
+    if not isinstance(rho, Tensor) and not rho >= 0:
+        raise ValueError(f"rho: the radius is {rho}; it must be at least 0")
+    if not p >= 1:
+        raise ValueError(f"p: the metric is {p}; it must lie in [1, inf]")
+    if geometry not in GEOMETRIES:
+        raise ValueError(f"geometry: unknown {geometry!r}; choose one of {', '.join(GEOMETRIES)}")
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"normalization: unknown {normalization!r}; choose one of {', '.join(NORMALIZATIONS)}")
+    if not eta >= 0:
+        raise ValueError(f"eta: the constant is {eta}; it must be at least 0")
+    if eta > 0 and geometry not in ("absolute-weights", "fisher"):
+        raise ValueError(f"eta: geometry {geometry!r} has no such constant; leave it at 0")
+    if p == 1 and normalization == "none":
+        raise ValueError("normalization: 'none' has no limit at p = 1; use 'dual', or a larger p")
+
+
+def _in_one_dtype(
+    weights: Sequence[Tensor], gradients: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], Sequence[Tensor], torch.dtype]:
+    dtypes = {tensor.dtype for tensor in weights} | {tensor.dtype for tensor in gradients}
+    dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
+    if dtypes != {dtype}:
+        weights = [weight.to(dtype) for weight in weights]
+        gradients = [gradient.to(dtype) for gradient in gradients]
+    return weights, gradients, dtype
+
+
+def _diagonal(
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    geometry: str,
+    eta: float,
+    adapted: Sequence[bool] | None,
+) -> Sequence[Tensor] | None:
+    """The diagonal T, up to signs, which cancel in the step; None stands for T = 1."""
+    if geometry == "absolute":
+        return weights
+    if geometry == "absolute-weights":
+        diagonal = torch._foreach_abs(weights)
+        torch._foreach_mul_(diagonal, [float(flag) for flag in adapted])
+        torch._foreach_add_(diagonal, [eta if flag else 1.0 for flag in adapted])
+        return diagonal
+    if geometry == "fisher":
+        diagonal = torch._foreach_mul(gradients, gradients)
+        torch._foreach_mul_(diagonal, eta)
+        torch._foreach_add_(diagonal, 1.0)
+        torch._foreach_sqrt_(diagonal)
+        torch._foreach_reciprocal_(diagonal)
+        return diagonal
+    return None
+
+
+def _directions(
+    scaled_gradients: Sequence[Tensor], p: float, normalization: str
+) -> tuple[Sequence[Tensor], float | Tensor]:
+    """Directions d and their length l, such that ε = ρ T d / l."""
+    if normalization == "max":
+        return scaled_gradients, _largest(torch._foreach_abs(scaled_gradients)) + NORM_FLOOR
+    if p == 2:
+        length = 1.0 if normalization == "none" else _norm(scaled_gradients, 2.0) + NORM_FLOOR
+        return scaled_gradients, length
+
+    directions = torch._foreach_sign(scaled_gradients)
+    if p == math.inf:
+        return directions, 1.0
+
+    sizes = torch._foreach_abs(scaled_gradients)
+    if normalization == "dual":
+        # With the largest size at 1 the power below cannot overflow, and what underflows is negligible.
+        largest = _largest(sizes)
+        torch._foreach_div_(sizes, torch.where(largest > 0, largest, 1.0))
+    torch._foreach_pow_(sizes, math.inf if p == 1 else 1.0 / (p - 1.0))  # q - 1; 1^inf is 1, and less^inf is 0
+    torch._foreach_mul_(directions, sizes)
+    if normalization == "none":
+        return directions, 1.0
+    # With m the largest, ‖d‖_p = ‖Tg/m‖_q^(q-1), since p (q-1) = q. Taken of d itself, it puts ε on the sphere
+    # whatever the power has rounded. It is at least 1 unless the gradient is zero.
+    return directions, _norm(directions, p).clamp_min(1.0)
+
+
+def _largest(sizes: Sequence[Tensor]) -> Tensor:
+    return torch.stack(torch._foreach_max(sizes)).max()
+
+
+def _norm(tensors: Sequence[Tensor], order: float) -> Tensor:
+    """The norm over all tensors together, 0-dim.
+
+    It is summed in float64 (which MPS lacks): on a CPU a float32 sum over a million entries can lose four of its
+    seven digits.
+    """
+    dtype = torch.float32 if tensors[0].device.type == "mps" else torch.float64
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors, order, dtype=dtype)), order)

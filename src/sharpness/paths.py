@@ -1,0 +1,60 @@
+"""Where everything that the pipeline makes lies, relative to the working directory."""
+
+from pathlib import Path
+
+from sharpness.study import Study, sensing_id
+
+TABLE_SUFFIXES = ("csv", "md", "tex")
+FIGURE_SUFFIXES = ("pdf", "png", "svg", "csv")
+
+
+def results(scale: str) -> Path:
+    return Path("results") / scale
+
+
+def run(scale: str, run_id: str) -> Path:
+    """The folder of a training run: history.csv and run.json."""
+    return results(scale) / "runs" / run_id
+
+
+def sensing(scale: str, sensing_id: str) -> Path:
+    """The folder of a matrix sensing sweep: losses.csv and run.json."""
+    return results(scale) / "sensing" / sensing_id
+
+
+def checkpoint(scale: str, run_id: str) -> Path:
+    """A run's checkpoint: outside the run's folder, since Snakemake deletes a failed job's outputs."""
+    return results(scale) / "checkpoints" / f"{run_id}.pt"
+
+
+def table(scale: str, name: str, suffix: str) -> Path:
+    return results(scale) / "tables" / f"{name}.{suffix}"
+
+
+def figure(scale: str, name: str, suffix: str) -> Path:
+    return Path("figures") / scale / f"{name}.{suffix}"
+
+
+def table_files(scale: str, name: str) -> list[Path]:
+    """Every file that a table consists of."""
+    return [table(scale, name, suffix) for suffix in TABLE_SUFFIXES]
+
+
+def figure_files(scale: str, name: str) -> list[Path]:
+    """Every file that a figure consists of; the CSV holds what it draws."""
+    return [figure(scale, name, suffix) for suffix in FIGURE_SUFFIXES]
+
+
+def artifact_files(scale: str, name: str) -> list[Path]:
+    """Every file of a table or figure."""
+    return table_files(scale, name) if name.startswith("table") else figure_files(scale, name)
+
+
+def sources(study: Study, name: str) -> list[Path]:
+    """The files that a table or figure is made from: what its runs, and the matrix sensing sweep, have left."""
+    artifact = study.artifact(name)
+    folders = [run(study.scale, run_id) for run_id in artifact.run_ids]
+    found = [folder / file for folder in folders for file in ("history.csv", "run.json")]
+    if artifact.needs_sensing:
+        found += [sensing(study.scale, sensing_id(study.sensing)) / file for file in ("losses.csv", "run.json")]
+    return found

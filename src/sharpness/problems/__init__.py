@@ -1,0 +1,1 @@
+"""Optimisation problems that are not networks."""

@@ -1,0 +1,69 @@
+"""One training run as a job: data, device, loop, and what it leaves under results/."""
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from sharpness import paths, provenance
+from sharpness.errors import UserError
+from sharpness.records import write_run
+from sharpness.study import TRAINING_SEMANTICS, Study
+from sharpness.training.checkpoint import CheckpointFile
+from sharpness.training.data import load_data
+from sharpness.training.datasets import prepare
+from sharpness.training.device import claim_device, configure, describe
+from sharpness.training.loop import Outcome, train
+
+
+def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, runs_per_gpu: int) -> Outcome:
+    """Train a run of the study and write its history.csv and run.json; continue from its checkpoint if there is one.
+
+    Args:
+        study: the study at its scale.
+        run_id: which of its runs.
+        data_dir: folder of the prepared data sets.
+        device_name: "auto", "cpu" or "cuda".
+        runs_per_gpu: how many runs may share a GPU.
+
+    Raises:
+        UserError: an unknown run, a fault of the data, the device or the settings, or the GPU's memory is exhausted.
+        Interrupted: a signal stopped the run; its checkpoint is saved.
+    """
+    spec = study.spec(run_id)
+    show_progress = sys.stderr.isatty()
+    prepared = prepare(study.settings["dataset"], data_dir, show_progress)
+    checkpoint = CheckpointFile(paths.checkpoint(study.scale, run_id), run_id)
+    cpu_started = time.process_time()
+    with claim_device(device_name, runs_per_gpu) as device:
+        configure(device, spec["precision"])
+        try:
+            data = load_data(prepared, spec, device)
+            outcome = train(spec, data, device, checkpoint, show_progress)
+        except torch.cuda.OutOfMemoryError:
+            raise UserError(
+                f"{run_id}: GPU memory exhausted with batch_size {spec['batch_size']}; choose a smaller batch, or "
+                f"precision bf16, in config/scales/{study.scale}.yaml, or a smaller runs_per_gpu in config/config.yaml"
+            ) from None
+        gpu_memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+        on = describe(device)
+    run = {
+        "run_id": run_id,
+        "spec": spec,
+        "training_semantics": TRAINING_SEMANTICS,
+        "status": outcome.status,
+        "epochs": len(outcome.history),
+        "data_sha256": data.sha256,
+        "provenance": {**provenance.commit(), "versions": provenance.versions(), **provenance.machine(), **on},
+        "cost": {
+            "seconds": round(outcome.seconds, 3),
+            "cpu_seconds": round(time.process_time() - cpu_started, 3),
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_gpu_memory_mb": round(gpu_memory / 2**20, 1),
+        },
+    }
+    write_run(paths.run(study.scale, run_id), outcome.history, run)
+    checkpoint.remove()
+    return outcome

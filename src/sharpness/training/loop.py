@@ -1,0 +1,151 @@
+"""The training loop: from a spec and its data to a history."""
+
+import math
+import time
+from dataclasses import astuple, dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from sharpness.errors import UserError
+from sharpness.networks import build_network
+from sharpness.records import COMPLETED, DIVERGED, EpochRecord
+from sharpness.study import network_arguments
+from sharpness.training.checkpoint import CheckpointFile
+from sharpness.training.data import Data, draw_epoch
+from sharpness.training.loss import SmoothedLoss
+from sharpness.training.schedule import learning_rate
+from sharpness.training.signals import Interrupted, StopRequest
+from sharpness.training.step import autocast, build_optimizer, build_step
+
+TEST_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run leaves.
+
+    Attributes:
+        history: one record an epoch; a diverged run's last one holds what was not finite.
+        status: "completed" or "diverged".
+        seconds: time spent training and testing (wall clock), over all resumptions.
+    """
+
+    history: list[EpochRecord]
+    status: str
+    seconds: float
+
+
+def train(
+    spec: dict, data: Data, device: torch.device, checkpoint: CheckpointFile, show_progress: bool = False
+) -> Outcome:
+    """Train one run from its spec, or from its checkpoint on; the seed decides everything.
+
+    Args:
+        spec: the run's spec (sharpness.study).
+        data: its data set, on the device.
+        device: where to compute; `sharpness.training.device.configure` has been called.
+        checkpoint: where a stopped run continues from. It is saved after an epoch whenever that costs next to nothing,
+            and in mid-epoch when SIGTERM or SIGINT asks the run to stop.
+        show_progress: show a progress bar of epochs.
+
+    Raises:
+        UserError: the batch is larger than the training set.
+        Interrupted: a signal stopped the run; the checkpoint holds it.
+    """
+    images, batch_size = len(data.train_labels), spec["batch_size"]
+    if batch_size > images:
+        raise UserError(f"batch_size is {batch_size}, but the training set has {images} images; choose a smaller batch")
+    torch.manual_seed(spec["seed"])
+    model = build_network(
+        spec["network"],
+        in_channels=data.channels,
+        image_size=data.image_size,
+        num_classes=data.classes,
+        **network_arguments(spec),
+    ).to(device, memory_format=torch.channels_last)
+    optimizer = build_optimizer(model, spec)
+    loss = SmoothedLoss(data.classes, spec["label_smoothing"])
+    step = build_step(model, optimizer, loss, spec["precision"])
+    logits = torch.zeros(images, data.classes, device=device)  # of the epoch's first passes, in the order shown
+    history: list[EpochRecord] = []
+    done, seconds = 0, 0.0  # images of the epoch at hand; time before this resumption
+
+    def state() -> dict:
+        return {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "random": _random_state(device),
+            "history": [astuple(record) for record in history],
+            "done": done,
+            "logits": logits,
+            "seconds": seconds + time.monotonic() - started,
+        }
+
+    if saved := checkpoint.load(device):
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        _set_random_state(saved["random"], device)
+        history = [EpochRecord(*row) for row in saved["history"]]
+        done, seconds = saved["done"], saved["seconds"]
+        logits.copy_(saved["logits"])
+
+    started, status = time.monotonic(), COMPLETED
+    epochs = tqdm(
+        total=spec["epochs"], initial=len(history), desc=spec["network"], unit=" epochs", disable=not show_progress
+    )
+    with StopRequest() as stop, epochs:
+        for epoch in range(len(history) + 1, spec["epochs"] + 1):
+            rate = learning_rate(
+                epoch, spec["epochs"], spec["learning_rate"], spec["milestones"], spec["learning_rate_factor"]
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            model.train()
+            draws = draw_epoch(spec["seed"], epoch, images, data.image_size, data.crop_padding)
+            for rows, inputs, labels in data.batches(draws, batch_size, first=done):
+                logits[rows] = step(inputs, labels)
+                done = rows.stop
+                if stop.signal:
+                    checkpoint.save(state())
+                    raise Interrupted(stop.signal)
+            train_loss, train_accuracy = _score(loss, logits, data.train_labels[draws.order.to(device)])
+            test_loss, test_accuracy = evaluate(model, data, loss, spec["precision"])
+            history.append(EpochRecord(epoch, rate, train_loss, train_accuracy, test_loss, test_accuracy))
+            done = 0
+            epochs.update()
+            epochs.set_postfix(test_accuracy=f"{test_accuracy:.4f}")
+            if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+                status = DIVERGED
+                break
+            if checkpoint.affordable() and epoch < spec["epochs"]:
+                checkpoint.save(state())
+    return Outcome(history, status, seconds + time.monotonic() - started)
+
+
+def evaluate(model: nn.Module, data: Data, loss: SmoothedLoss, precision: str) -> tuple[float, float]:
+    """Mean smoothed loss (nats) and accuracy over the test set, in evaluation mode."""
+    model.eval()
+    with torch.inference_mode(), autocast(data.test_inputs.device, precision):
+        logits = torch.cat([model(inputs) for inputs in data.test_inputs.split(TEST_BATCH)])
+    return _score(loss, logits.float(), data.test_labels)
+
+
+def _score(loss: SmoothedLoss, logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean loss and accuracy as numbers: the one wait for the device in an epoch's pass."""
+    correct = (logits.argmax(dim=1) == labels).sum()
+    return loss(logits.double(), labels).item(), correct.item() / len(labels)
+
+
+def _random_state(device: torch.device) -> dict:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_random_state(states: dict, device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"].cpu())
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"].cpu(), device)

@@ -1,0 +1,59 @@
+"""One descent step: plain SGD, or SAM's two passes over the same batch."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from sharpness.optim import SAM, frozen_statistics
+from sharpness.training.loss import SmoothedLoss
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+
+def build_optimizer(model: nn.Module, spec: dict) -> torch.optim.Optimizer:
+    """SGD with momentum, or SAM around it, as a spec says."""
+    descent = {key: spec[key] for key in ("momentum", "weight_decay")} | {"lr": spec["learning_rate"], "fused": True}
+    if spec["optimizer"] == "sgd":
+        return torch.optim.SGD(model.parameters(), **descent)
+    ascent = {"p": float(spec["p"]), **{key: spec[key] for key in ("rho", "geometry", "eta", "normalization")}}
+    return SAM(model.named_parameters(), torch.optim.SGD, **ascent, **descent)
+
+
+def build_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: SmoothedLoss, precision: str) -> Step:
+    """A function of (inputs, labels) that takes one step and returns the first pass's logits, detached.
+
+    Args:
+        model: in training mode when the step is called.
+        optimizer: SGD, or SAM.
+        loss: a function of (logits, labels).
+        precision: "bf16" runs the passes under autocast.
+    """
+
+    def gradient(inputs: Tensor, labels: Tensor) -> Tensor:
+        with autocast(inputs.device, precision):
+            logits = model(inputs)
+        loss(logits.float(), labels).backward()
+        return logits.detach()
+
+    def sgd_step(inputs: Tensor, labels: Tensor) -> Tensor:
+        logits = gradient(inputs, labels)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return logits
+
+    def sam_step(inputs: Tensor, labels: Tensor) -> Tensor:
+        logits = gradient(inputs, labels)
+        optimizer.first_step(zero_grad=True)
+        with frozen_statistics(model):
+            gradient(inputs, labels)
+        optimizer.second_step(zero_grad=True)
+        return logits
+
+    return sam_step if isinstance(optimizer, SAM) else sgd_step
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context in which a pass computes: bfloat16 autocast, or nothing."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
