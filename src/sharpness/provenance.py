@@ -1,11 +1,39 @@
-"""Where a result came from: the commit, the versions, the machine."""
+"""Where a result came from and what it cost: the commit, the versions, the machine, the time and memory."""
 
 import platform
+import resource
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("sharpness", "torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "seaborn", "snakemake")
+
+
+def origin(device: dict) -> dict:
+    """Everything about where this process computes: commit, versions, machine and the given description of a device."""
+    return {
+        **commit(),
+        "versions": versions(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        **device,
+    }
+
+
+def cost(seconds: float, peak_gpu_memory: int = 0) -> dict:
+    """What this process has used so far.
+
+    Args:
+        seconds: wall-clock time of the work itself, over all resumptions.
+        peak_gpu_memory: bytes.
+    """
+    return {
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(time.process_time(), 3),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "peak_gpu_memory_mb": round(peak_gpu_memory / 2**20, 1),
+    }
 
 
 def commit(root: Path = Path()) -> dict:
@@ -26,11 +54,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def machine() -> dict[str, str]:
-    """The operating system and the processor."""
-    return {"system": platform.platform(), "processor": _processor()}
 
 
 def _processor() -> str:

@@ -23,8 +23,18 @@ def method(study: Study, name: str, rho: float) -> str:
     return f"{title}, ρ = {rho:g}" if rho == rho else title
 
 
-def dataset(study: Study) -> str:
-    return f"{study.settings['dataset']['title']}, {study.settings['title']}"
+def training(study: Study) -> str:
+    """What every training run of the scale has in common."""
+    return f"{study.settings['dataset']['title']}, {study.settings['title']}, {study.settings['epochs']} epochs"
+
+
+def sensing(study: Study) -> str:
+    """What every trajectory of the matrix sensing sweep has in common, in the report's letters."""
+    problem = study.sensing
+    return (
+        f"d = {problem['dimension']}, r = {problem['rank']}, m = {problem['measurements']}, "
+        f"η = {problem['learning_rate']:g}, {study.settings['title']}"
+    )
 
 
 def only_network(study: Study, artifact: Artifact) -> dict:

@@ -12,8 +12,9 @@ from sharpness.evidence import labels
 from sharpness.evidence.runs import LARGEST_LOSS, csv_text, read_sensing, summarize
 from sharpness.study import Study, published
 
-PUBLISHED_ON = "CIFAR-10, 200 epochs"
-PUBLISHED_RADIUS = 0.1  # of Table III
+# What config/published.yaml is of: Table I's training, Table III's radius.
+PUBLISHED_TRAINING = "CIFAR-10, 200 epochs"
+PUBLISHED_RADIUS = 0.1
 DIVERGED = "diverged"
 NOTHING = "—"
 
@@ -22,7 +23,16 @@ PLAIN_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "∞": r"$\infty$", "ρ": r"$\rho$", "–": "--", "—": "---"}
+    | {
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "−": "$-$",
+        "∞": r"$\infty$",
+        "ρ": r"$\rho$",
+        "η": r"$\eta$",
+        "–": "--",
+        "—": "---",
+    }
 )
 
 
@@ -108,21 +118,23 @@ def _radius_table(study: Study) -> Table:
     rows = []
     for row in data.itertuples():
         lost = _lost(row)
-        ours = [DIVERGED, DIVERGED] if row.n == 0 else [
-            _spread(row.accuracy_mean, row.accuracy_std), _spread(row.loss_mean, row.loss_std)
-        ]
-        theirs = [
-            _spread(row.published_accuracy_mean, row.published_accuracy_std),
-            _spread(row.published_loss_mean, row.published_loss_std),
-        ]
-        differences = [_difference(row.accuracy_difference), _difference(row.loss_difference)]
-        cells = [cell for trio in zip(ours, theirs, differences, strict=True) for cell in trio]
-        rows.append([f"{row.rho:g}", *cells, f"{row.n} ({lost})" if lost else f"{row.n}"])
+        rows.append(
+            [
+                f"{row.rho:g}",
+                _spread(row.accuracy_mean, row.accuracy_std) if row.n else DIVERGED,
+                _spread(row.published_accuracy_mean, row.published_accuracy_std),
+                _difference(row.accuracy_difference),
+                _spread(row.loss_mean, row.loss_std) if row.n else DIVERGED,
+                _spread(row.published_loss_mean, row.published_loss_std),
+                _difference(row.loss_difference),
+                f"{row.n} ({lost})" if lost else f"{row.n}",
+            ]
+        )
     return Table(
         title=f"{study.methods[spec['method']]['title']} on {labels.sized_network(spec)} by radius ρ: accuracy and "
         "smoothed loss on the test set after the last epoch, mean ± sample standard deviation over n seeds; beside each "
-        f"the published value ({PUBLISHED_ON}) and the difference, ours less the published one.",
-        note=_note(study),
+        f"the published value ({PUBLISHED_TRAINING}) and the difference, ours less the published one.",
+        note=labels.training(study),
         header=["ρ", "Accuracy", "published", "difference", "Loss", "published", "difference", "n"],
         rows=rows,
         best=set(),
@@ -149,7 +161,7 @@ def _adaptivity_table(study: Study) -> Table:
     return Table(
         title="Test accuracy after the last epoch by network and method, mean ± sample standard deviation over n seeds; "
         "the highest mean of each network is bold.",
-        note=_note(study),
+        note=labels.training(study),
         header=["Network", *methods],
         rows=rows,
         best=best,
@@ -190,8 +202,8 @@ def _sensing_table(study: Study) -> Table:
         rows.append(cells)
     return Table(
         title="Matrix sensing: the loss before each step, median (and range) over "
-        f"{study.sensing['draws']} draws, beside the published value, which is one draw.",
-        note=study.settings["title"],
+        f"{study.sensing['draws']} draws, beside it the published value, which is one draw.",
+        note=labels.sensing(study),
         header=["ρ", "Step", *[text for method in methods for text in (labels.SENSING_TITLES[method], "published")]],
         rows=rows,
         best=set(),
@@ -206,14 +218,19 @@ def markdown(table: Table, number: str) -> str:
         for i, row in enumerate(table.rows)
     ]
     alignment = [":--", *["--:"] * (len(table.header) - 1)]
-    lines = ["| " + " | ".join(row) + " |" for row in [table.header, alignment, *rows]]
-    return f"**Table {number}.** {table.title} Data: {table.note}.\n\n" + "\n".join(lines) + "\n"
+    lines = [
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in [table.header, alignment, *rows]
+    ]
+    return f"**Table {number}.** {table.title} Setting: {table.note}.\n\n" + "\n".join(lines) + "\n"
 
 
 def latex(table: Table, number: str) -> str:
     """A table as a LaTeX tabular for a document that loads booktabs, its caption as a comment above it."""
     rows = [
-        [rf"\textbf{{{_latex_text(cell)}}}" if (i, j) in table.best else _latex_text(cell) for j, cell in enumerate(row)]
+        [
+            rf"\textbf{{{_latex_text(cell)}}}" if (i, j) in table.best else _latex_text(cell)
+            for j, cell in enumerate(row)
+        ]
         for i, row in enumerate(table.rows)
     ]
     columns = len(table.header)
@@ -231,10 +248,6 @@ def latex(table: Table, number: str) -> str:
             "",
         ]
     )
-
-
-def _note(study: Study) -> str:
-    return f"{labels.dataset(study)}, {study.settings['epochs']} epochs"
 
 
 def _spread(mean: float, std: float) -> str:

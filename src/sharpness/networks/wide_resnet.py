@@ -5,7 +5,10 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """Pre-activation block, x + conv3x3(relu(bn(conv3x3(relu(bn(x)))))); a change of channels projects the activated x."""
+    """Pre-activation block: x + conv3x3(relu(bn(conv3x3(y)))) with y = relu(bn(x)).
+
+    Where the number of channels changes, a 1×1 convolution of y takes the place of x.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()

@@ -96,12 +96,14 @@ class SAM(Optimizer):
         if self._perturbed is not None:
             raise RuntimeError("first_step: the weights are perturbed already; call second_step before the next one")
         weights: list[Tensor] = []
+        gradients: list[Tensor] = []
         adapted: list[bool] = []
-        ends = []  # where each group ends in the two lists
+        ends = []  # where each group ends in the three lists
         for group in self.param_groups:
             for weight, flag in zip(group["params"], self._adapted(group), strict=True):
-                if weight.grad is not None:
+                if (gradient := weight.grad) is not None:
                     weights.append(weight)
+                    gradients.append(gradient)
                     adapted.append(flag)
             ends.append(len(weights))
         if not weights:
@@ -110,17 +112,15 @@ class SAM(Optimizer):
         geometry = self.geometry
         if geometry is None:
             geometry = "absolute" if all(adapted) else "absolute-weights" if any(adapted) else "euclidean"
-        gradients = [weight.grad for weight in weights]
-        perturbations = ascent_step(weights, gradients, 1.0, geometry=geometry, adapted=adapted, **self.ball)
-        for group, start, end in zip(self.param_groups, [0, *ends], ends, strict=False):
-            if start < end:
-                torch._foreach_mul_(perturbations[start:end], group["rho"])
+        unit_perturbations = ascent_step(weights, gradients, 1.0, geometry=geometry, adapted=adapted, **self.ball)
 
         for weight in weights:
-            if True:
+            if weight not in self._copies:
                 self._copies[weight] = torch.empty_like(weight)
         torch._foreach_copy_([self._copies[weight] for weight in weights], weights)
-        torch._foreach_add_(weights, perturbations)
+        for group, start, end in zip(self.param_groups, [0, *ends], ends, strict=False):
+            if start < end:
+                _add_scaled(weights[start:end], unit_perturbations[start:end], group["rho"])
         self._perturbed = weights
         if zero_grad:
             self.zero_grad()
@@ -183,3 +183,11 @@ class SAM(Optimizer):
         if self.geometry == "absolute-weights":
             return ["weight" in name for name in group["param_names"]]
         return [group["adaptive"]] * len(group["params"])
+
+
+def _add_scaled(weights: list[Tensor], unit_perturbations: list[Tensor], rho: float | Tensor) -> None:
+    if isinstance(rho, Tensor):
+        torch._foreach_mul_(unit_perturbations, rho)
+        torch._foreach_add_(weights, unit_perturbations)
+    else:
+        torch._foreach_add_(weights, unit_perturbations, alpha=rho)

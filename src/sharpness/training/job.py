@@ -1,8 +1,6 @@
 """One training run as a job: data, device, loop, and what it leaves under results/."""
 
-import resource
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from sharpness.training.data import load_data
 from sharpness.training.datasets import prepare
 from sharpness.training.device import claim_device, configure, describe
 from sharpness.training.loop import Outcome, train
+from sharpness.training.start_up import skip_compiler_import
 
 
 def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, runs_per_gpu: int) -> Outcome:
@@ -36,9 +35,9 @@ def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, ru
     show_progress = sys.stderr.isatty()
     prepared = prepare(study.settings["dataset"], data_dir, show_progress)
     checkpoint = CheckpointFile(paths.checkpoint(study.scale, run_id), run_id)
-    cpu_started = time.process_time()
     with claim_device(device_name, runs_per_gpu) as device:
         configure(device, spec["precision"])
+        skip_compiler_import()
         try:
             data = load_data(prepared, spec, device)
             outcome = train(spec, data, device, checkpoint, show_progress)
@@ -56,13 +55,8 @@ def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, ru
         "status": outcome.status,
         "epochs": len(outcome.history),
         "data_sha256": data.sha256,
-        "provenance": {**provenance.commit(), "versions": provenance.versions(), **provenance.machine(), **on},
-        "cost": {
-            "seconds": round(outcome.seconds, 3),
-            "cpu_seconds": round(time.process_time() - cpu_started, 3),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            "peak_gpu_memory_mb": round(gpu_memory / 2**20, 1),
-        },
+        "provenance": provenance.origin(on),
+        "cost": provenance.cost(outcome.seconds, gpu_memory),
     }
     write_run(paths.run(study.scale, run_id), outcome.history, run)
     checkpoint.remove()

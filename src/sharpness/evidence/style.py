@@ -1,0 +1,109 @@
+"""How every figure looks: sizes for a two-column paper, colours, and files without a clock in them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+from sharpness import files
+
+COLUMN = 3.5  # inches, the width of a column and of every figure
+
+# seaborn's palette "colorblind" by the names of its hues; importing seaborn for it would take as long as a figure does.
+BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN, ROSE, GREY, YELLOW, SKY = (
+    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
+)  # fmt: skip
+METHOD_COLOURS = {
+    "sgd": "#333333",
+    "sam": BLUE,
+    "asam": GREEN,
+    "sam-linf-as-run": ORANGE,
+    "sam-linf-as-described": PINK,
+    "usam": VERMILION,
+}
+SPARE_COLOURS = (BROWN, SKY, GREY, ROSE, YELLOW)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# The radius at which the report compares SAM with other methods: there it has its method's own colour.
+MAIN_RADIUS = 0.05
+
+RC = {
+    "figure.dpi": 100,
+    "savefig.dpi": 300,
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7.5,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.5,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "legend.columnspacing": 1.2,
+    "legend.labelspacing": 0.3,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "sharpness",
+}
+# Without these a file says when and by what it was made, and would differ from one drawing to the next.
+METADATA = {
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Draw in the house style, whatever the reader's own matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+def method_colours(methods: Sequence[str]) -> dict[str, str]:
+    """The colour of each method: its own, or for a method without one the next spare colour."""
+    others = [method for method in methods if method not in METHOD_COLOURS]
+    return METHOD_COLOURS | {method: SPARE_COLOURS[i % len(SPARE_COLOURS)] for i, method in enumerate(others)}
+
+
+def shades(colour: str, radii: Sequence[float]) -> dict[float, str]:
+    """A ramp around a method's colour: larger radii darker, smaller ones lighter.
+
+    The main radius, or else the middle one, has the colour itself.
+    """
+    ordered = sorted(radii)
+    main = ordered.index(MAIN_RADIUS) if MAIN_RADIUS in ordered else len(ordered) // 2
+    above, below = len(ordered) - 1 - main, main
+    return {
+        radius: _blend(colour, "black", 0.75 * (i - main) / above)
+        if i > main
+        else _blend(colour, "white", 0.5 * (main - i) / max(below, 1))
+        for i, radius in enumerate(ordered)
+    }
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix (pdf, png, svg), the same bytes each time."""
+    kind = path.suffix.removeprefix(".")
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, format=kind, metadata=METADATA[kind])
+
+
+def _blend(colour: str, other: str, share: float) -> str:
+    pairs = zip(to_rgb(colour), to_rgb(other), strict=True)
+    return to_hex([(1 - share) * own + share * foreign for own, foreign in pairs])
