@@ -3,7 +3,9 @@
 import copy
 import math
 import pickle
+import re
 import warnings
+from pathlib import Path
 
 import pytest
 import pytorch_optimizer
@@ -355,7 +357,7 @@ class TestMisuse:
         return optimizer
 
     def test_second_step_comes_after_first_step(self, optimizer):
-        with pytest.raises(RuntimeError, match="call first_step first"):
+        with pytest.raises(RuntimeError, match="call first_step before"):
             optimizer.second_step()
 
     def test_first_step_does_not_come_twice(self, optimizer):
@@ -478,6 +480,7 @@ class TestRecipes:
         scaled_step(3, factor=math.inf)
         assert_same_bits(snapshot(model), before)
         assert scaler.get_scale() == 2.0**9
+        assert all(buffer.isfinite().all() for buffer in model.buffers())
 
     def test_clipping_the_first_gradient_changes_nothing(self):
         model, clipped = network(torch.float64), network(torch.float64)
@@ -507,3 +510,23 @@ class TestRecipes:
                     (F.cross_entropy(accumulated(x), y) / len(micro_batches)).backward()
                 pass_step(zero_grad=True)
         torch.testing.assert_close(flat(accumulated), flat(model), rtol=1e-9, atol=1e-12)
+
+    def test_the_page_runs_as_it_is_written(self):
+        page = (Path(__file__).parents[1] / "docs" / "optimizer.md").read_text(encoding="utf-8")
+        blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+        assert len(blocks) == 4
+        namespace = {}
+        for block in blocks:
+            exec(block, namespace)
+            loss = F.cross_entropy(namespace["model"](namespace["images"]), namespace["labels"])
+            assert loss < 0.1
+
+    def test_every_constructor_of_the_page_makes_its_method(self):
+        page = (Path(__file__).parents[1] / "docs" / "optimizer.md").read_text(encoding="utf-8")
+        constructors = re.findall(r"`(SAM\(.*?lr=0.1\))` \|", page)
+        assert len(constructors) == 9
+        for constructor in constructors:
+            model = network()
+            names = {"SAM": SAM, "SGD": torch.optim.SGD, "math": math, "model": model, "params": model.parameters()}
+            train(model, eval(constructor, names), range(2))
+            assert flat(model).isfinite().all()

@@ -27,6 +27,11 @@ def checkpoint(scale: str, run_id: str) -> Path:
     return results(scale) / "checkpoints" / f"{run_id}.pt"
 
 
+def log(scale: str, job: str) -> Path:
+    """What a job printed."""
+    return results(scale) / "logs" / f"{job}.log"
+
+
 def table(scale: str, name: str, suffix: str) -> Path:
     return results(scale) / "tables" / f"{name}.{suffix}"
 

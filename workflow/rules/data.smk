@@ -1,8 +1,15 @@
-# The training jobs prepare the data set themselves, under a lock. This rule does it ahead of them, on a machine with
-# network access.
+# The training jobs prepare the data set themselves, under a lock. `snakemake data` does it ahead of them, on a machine
+# with network access.
 
 
 rule data:
+    log:
+        paths.log(SCALE, "data"),
     localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        scale=SCALE,
+        data_dir=config["data_dir"],
     shell:
-        "{SHARPNESS} data --scale {SCALE} --data-dir {config[data_dir]:q}"
+        "python -m sharpness data --scale {params.scale} --data-dir {params.data_dir:q} > {log} 2>&1"

@@ -9,8 +9,15 @@ rule runs:
         "src/sharpness/evidence/runs.py",
     output:
         paths.results(SCALE) / "runs.csv",
+    log:
+        paths.log(SCALE, "runs"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        scale=SCALE,
     shell:
-        "{SHARPNESS} runs --scale {SCALE}"
+        "python -m sharpness runs --scale {params.scale} > {log} 2>&1"
 
 
 rule table:
@@ -19,10 +26,18 @@ rule table:
         CONFIGURATION,
         "config/published.yaml",
         "src/sharpness/evidence/tables.py",
+        "src/sharpness/evidence/labels.py",
     output:
         paths.table_files(SCALE, "{table}"),
+    log:
+        paths.log(SCALE, "{table}"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        scale=SCALE,
     shell:
-        "{SHARPNESS} table {wildcards.table} --scale {SCALE}"
+        "python -m sharpness table {wildcards.table} --scale {params.scale} > {log} 2>&1"
 
 
 rule figure:
@@ -30,11 +45,19 @@ rule figure:
         lambda wildcards: paths.sources(STUDY, wildcards.figure),
         CONFIGURATION,
         "src/sharpness/evidence/figures.py",
+        "src/sharpness/evidence/labels.py",
         "src/sharpness/evidence/style.py",
     output:
         paths.figure_files(SCALE, "{figure}"),
+    log:
+        paths.log(SCALE, "{figure}"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        scale=SCALE,
     shell:
-        "{SHARPNESS} figure {wildcards.figure} --scale {SCALE}"
+        "python -m sharpness figure {wildcards.figure} --scale {params.scale} > {log} 2>&1"
 
 
 # `snakemake figure3` builds that figure alone.
@@ -43,6 +66,6 @@ for name in STUDY.artifacts:
     rule:
         name:
             name
-        localrule: True
         input:
             paths.artifact_files(SCALE, name),
+        localrule: True

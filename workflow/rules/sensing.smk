@@ -3,6 +3,10 @@ rule sense:
         paths.sensing(SCALE, sensing_id(STUDY.sensing)) / "losses.csv",
         paths.sensing(SCALE, sensing_id(STUDY.sensing)) / "run.json",
     log:
-        paths.results(SCALE) / "logs" / "matrix-sensing.log",
+        paths.log(SCALE, sensing_id(STUDY.sensing)),
+    conda:
+        "../../environment.yml"
+    params:
+        scale=SCALE,
     shell:
-        "{SHARPNESS} sense --scale {SCALE} > {log} 2>&1"
+        "python -m sharpness sense --scale {params.scale} > {log} 2>&1"

@@ -6,9 +6,16 @@ rule train:
         paths.run(SCALE, "{run_id}") / "history.csv",
         paths.run(SCALE, "{run_id}") / "run.json",
     log:
-        paths.results(SCALE) / "logs" / "{run_id}.log",
+        paths.log(SCALE, "{run_id}"),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
+    params:
+        scale=SCALE,
+        data_dir=config["data_dir"],
+        device=config["device"],
+        runs_per_gpu=config["runs_per_gpu"],
     shell:
-        "{SHARPNESS} train --scale {SCALE} --run {wildcards.run_id} --data-dir {config[data_dir]:q}"
-        " --device {config[device]} --runs-per-gpu {config[runs_per_gpu]} > {log} 2>&1"
+        "python -m sharpness train --scale {params.scale} --run {wildcards.run_id} --data-dir {params.data_dir:q}"
+        " --device {params.device} --runs-per-gpu {params.runs_per_gpu} > {log} 2>&1"

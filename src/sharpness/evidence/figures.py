@@ -1,7 +1,6 @@
 """Figures 1 to 5, each as PDF, SVG and PNG, with the CSV of what it draws."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,13 +14,13 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from sharpness import files, paths, records
 from sharpness.errors import unknown
 from sharpness.evidence import labels, style
-from sharpness.evidence.runs import csv_text, finite, read_histories, read_sensing
+from sharpness.evidence.runs import csv_text, read_histories, read_sensing
 from sharpness.study import Artifact, Study
 
 LOSS_CEILING = 100.0
-ACCURACY_TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1)
-SMALLEST_ERROR = 5e-4  # where a perfect test accuracy is drawn
-INK = "#555555"  # of a key that stands for every colour
+LOSS_TICKS = np.array([digit * 10.0**power for power in range(-4, 3) for digit in (1, 2, 5)])
+ACCURACY_TICKS = np.array([0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999])
+SMALLEST_ERROR = 5e-4  # where an accuracy of 1 is drawn
 
 
 def write_figure(study: Study, name: str) -> None:
@@ -32,8 +31,7 @@ def write_figure(study: Study, name: str) -> None:
     """
     with style.paper():
         figure, data = draw(study, name)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # the layout is found once, not again for each format
+        style.settle(figure)
         for path in paths.figure_files(study.scale, name):
             if path.suffix == ".csv":
                 files.write_text(path, csv_text(data))
@@ -61,6 +59,9 @@ def draw(study: Study, name: str) -> tuple[Figure, pd.DataFrame]:
     raise unknown("figure", name, [f"figure{number}" for number in range(1, 6)], "sharpness figure")
 
 
+# Figures 1, 3 and 4: loss and accuracy by epoch
+
+
 def curve_data(study: Study, artifact: Artifact) -> pd.DataFrame:
     """What Figures 1, 3 and 4 draw for each method and radius.
 
@@ -69,48 +70,191 @@ def curve_data(study: Study, artifact: Artifact) -> pd.DataFrame:
 
     Returns:
         The columns label, method, rho, curve ("seed 42", "mean", "minimum", "maximum"), seeds (how many are behind it),
-        status, epoch, learning_rate, test_loss, test_accuracy; a diverged seed's last row holds what was not finite.
+        status, epoch, learning_rate, test_loss, test_accuracy. A diverged seed's last row holds what was not finite.
     """
     histories = read_histories(study, list(artifact.run_ids))
     for key in ("method", "rho", "seed"):
         histories[key] = histories["run_id"].map({run_id: study.runs[run_id].get(key) for run_id in artifact.run_ids})
     curves = []
     for (method, rho), group in histories.groupby(["method", "rho"], sort=False, dropna=False):
-        seeds = group["seed"].nunique()
-        lost = group.loc[group["status"] == records.DIVERGED, "seed"].nunique()
-        identity = {
-            "label": labels.method(study, method, rho) + _diverged(lost, seeds), "method": method, "rho": rho,
-        }  # fmt: skip
-        for seed, run in group.groupby("seed", sort=False):
-            if seed == artifact.settings["seed"] or run["status"].iloc[0] == records.DIVERGED:
-                curves.append(run.assign(**identity, curve=f"seed {seed}", seeds=1))
-        if seeds - lost > 1:
-            by_epoch = group[group["status"] == records.COMPLETED].groupby("epoch", as_index=False)
-            columns = ["learning_rate", "test_loss", "test_accuracy"]
+        completed = group[group["status"] == records.COMPLETED]
+        seeds, survivors = group["seed"].nunique(), completed["seed"].nunique()
+        label = labels.method(study, method, rho) + _diverged(seeds - survivors, seeds)
+        for seed, run in group.groupby("seed"):
+            if seed == artifact.settings["seed"] or (run["status"] == records.DIVERGED).all():
+                curves.append(run.assign(label=label, curve=f"seed {seed}", seeds=1))
+        if survivors > 1:
+            epochs = completed.groupby(["method", "rho", "status", "epoch", "learning_rate"], dropna=False)
             for curve, statistic in {"mean": "mean", "minimum": "min", "maximum": "max"}.items():
-                summary = by_epoch[columns].agg(statistic)
-                curves.append(
-                    summary.assign(**identity, curve=curve, seeds=seeds - lost, status=records.COMPLETED)
-                )
-    columns = [
-        "label", "method", "rho", "curve", "seeds", "status", "epoch", "learning_rate", "test_loss", "test_accuracy",
-    ]  # fmt: skip
-    return pd.concat(curves, ignore_index=True)[columns]
+                by_epoch = epochs[["test_loss", "test_accuracy"]].agg(statistic).reset_index()
+                curves.append(by_epoch.assign(label=label, curve=curve, seeds=survivors))
+    columns = ["label", "method", "rho", "curve", "seeds", "status", "epoch", "learning_rate"]
+    return pd.concat(curves, ignore_index=True)[[*columns, "test_loss", "test_accuracy"]]
+
+
+def _draw_curves(study: Study, artifact: Artifact, data: pd.DataFrame) -> Figure:
+    shown = f"seed {artifact.settings['seed']}"
+    figure = Figure(figsize=(style.COLUMN, 4.2), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    style.title(figure, f"{labels.sized_network(labels.only_network(study, artifact))}\n{labels.training(study)}")
+
+    rates = data.groupby("epoch")["learning_rate"].first()
+    drops = rates.index[rates.diff() < 0] - 1  # epochs that have finished when the rate drops
+    for axes in (top, bottom):
+        for epoch in drops:
+            axes.axvline(epoch, **style.DROP)
+
+    methods = []
+    for index, (label, curves) in enumerate(data.groupby("label", sort=False)):
+        colour, marker = _colour(study, data, curves), style.MARKERS[index % len(style.MARKERS)]
+        methods.append(Line2D([], [], color=colour, marker=marker, label=label))
+        every = max(study.settings["epochs"] // 8, 1)
+        line = {"color": colour, "marker": marker, "markevery": (index * every // 4, every)}
+        _draw_method(top, curves, "test_loss", shown, line)
+        _draw_method(bottom, curves, "test_accuracy", shown, line)
+
+    top.set(yscale="log", ylabel="Test loss (nats)")
+    if top.get_ylim()[1] > LOSS_CEILING:
+        top.set(ylim=(None, LOSS_CEILING), ylabel=f"Test loss (nats), cut at {LOSS_CEILING:g}")
+    _set_ticks(top, LOSS_TICKS)
+    # Equal steps divide the error by equal factors: so 0.97 and 0.98 differ even beside a method at chance.
+    error_scale = (lambda a: -np.log10(np.maximum(1 - a, SMALLEST_ERROR)), lambda s: 1 - 10.0 ** -np.asarray(s))
+    bottom.set_yscale("function", functions=error_scale)
+    bottom.set(ylabel="Test accuracy (log error)", xlabel="Epoch", xlim=(0, study.settings["epochs"]))
+    _set_ticks(bottom, ACCURACY_TICKS)
+    bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    keys = []
+    if "mean" in set(data["curve"]):
+        keys += [
+            Line2D([], [], color=style.INK, label=shown),
+            Line2D([], [], color=style.INK, **style.MEAN, label="mean over seeds"),
+            Patch(color=style.INK, **style.BAND, label="range over seeds"),
+        ]
+    if len(drops):
+        keys.append(Line2D([], [], **style.DROP, label="learning rate drops"))
+    style.legend(figure, methods, keys)
+    return figure
+
+
+def _colour(study: Study, data: pd.DataFrame, curves: pd.DataFrame) -> str:
+    """A method's colour, in a shade of its own where the figure shows the method at several radii."""
+    method, rho = curves[["method", "rho"]].iloc[0]
+    colour = style.method_colours(list(study.methods))[method]
+    radii = data.loc[data["method"] == method, "rho"].unique()
+    return style.shades(colour, radii)[rho] if len(radii) > 1 else colour
+
+
+def _draw_method(axes: Axes, curves: pd.DataFrame, quantity: str, shown: str, line: dict) -> None:
+    """The band, the mean, the seed shown, and the seeds that diverged up to a cross where they did."""
+    by_name = {name: curve[np.isfinite(curve["test_loss"])] for name, curve in curves.groupby("curve", sort=False)}
+    if "mean" in by_name:
+        mean, low, high = (by_name.pop(name) for name in ("mean", "minimum", "maximum"))
+        axes.fill_between(mean["epoch"], low[quantity], high[quantity], color=line["color"], **style.BAND)
+        axes.plot(mean["epoch"], mean[quantity], color=line["color"], **style.MEAN)
+    for name, seed in by_name.items():
+        axes.plot(seed["epoch"], seed[quantity], **(line if name == shown else {"color": line["color"], **style.THIN}))
+        end = seed[seed["status"] == records.DIVERGED].tail(1)
+        axes.plot(end["epoch"], end[quantity].clip(upper=LOSS_CEILING), color=line["color"], **style.CROSS)
+
+
+def _set_ticks(axes: Axes, ticks: np.ndarray) -> None:
+    """Those of the ticks that lie in the view; if fewer than two do, widen the view to the ticks that enclose it."""
+    low, high = axes.get_ylim()
+    inside = ticks[(ticks >= low) & (ticks <= high)]
+    if len(inside) < 2:
+        first = max(np.searchsorted(ticks, low, side="right") - 1, 0)
+        inside = ticks[first : np.searchsorted(ticks, high) + 1]
+        axes.set_ylim(min(low, inside[0]), max(high, inside[-1]))
+    axes.set_yticks(inside, [f"{tick:g}" for tick in inside])
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+# Figure 2: the balls and the ascent step
+
+
+def ascent_step(gradient: np.ndarray, p: float, rho: float = 1.0) -> np.ndarray:
+    """The ε of ‖ε‖_p ≤ rho that maximises ⟨gradient, ε⟩: rho sign(g) |g|^(q−1) / ‖g‖_q^(q−1) with 1/p + 1/q = 1.
+
+    For p = 1 it is the limit, the largest coordinate alone.
+    """
+    size = np.abs(gradient)
+    if p == 1:
+        return rho * np.sign(gradient) * (np.arange(len(size)) == size.argmax())
+    q = 1.0 if math.isinf(p) else p / (p - 1)
+    return rho * np.sign(gradient) * size ** (q - 1) / np.linalg.norm(size, q) ** (q - 1)
+
+
+def ball_data() -> pd.DataFrame:
+    """What Figure 2 draws, in the plane and in units of ρ: each ball's boundary, and where the ascent step lands on it.
+
+    Returns:
+        The columns label, p, curve ("gradient", "ball" or "step"), x, y, for one gradient, for p = 1, 2 and ∞, and for
+        the report's step for p = ∞ as its code takes it, ρ g/‖g‖_∞.
+    """
+    gradient = np.array([2.0, 1.0])
+    angles = np.radians(np.arange(361))
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    parts = []
+
+    def add(label: str, p: float, curve: str, points: np.ndarray) -> None:
+        parts.append(pd.DataFrame(np.atleast_2d(points), columns=["x", "y"]).assign(label=label, p=p, curve=curve))
+
+    for p in (1.0, 2.0, math.inf):
+        add(BALL_LABELS[p], p, "ball", circle / np.linalg.norm(circle, p, axis=1, keepdims=True))
+        add(BALL_LABELS[p], p, "step", ascent_step(gradient, p))
+    add(AS_RUN_LABEL, math.inf, "step", gradient / np.abs(gradient).max())
+    return pd.concat(parts, ignore_index=True)[["label", "p", "curve", "x", "y"]]
+
+
+BALL_LABELS = {1.0: "p = 1", 2.0: "p = 2", math.inf: "p = ∞, as described"}
+AS_RUN_LABEL = "p = ∞, as run"
+
+
+def _draw_balls(data: pd.DataFrame) -> Figure:
+    figure = Figure(figsize=(style.COLUMN, 3.5), layout="constrained")
+    axes = figure.subplots()
+    colours = style.METHOD_COLOURS
+    colours = {
+        BALL_LABELS[1.0]: style.BROWN,
+        BALL_LABELS[2.0]: colours["sam"],
+        BALL_LABELS[math.inf]: colours["sam-linf-as-described"],
+        AS_RUN_LABEL: colours["sam-linf-as-run"],
+    }
+    handles = []
+    for index, (label, curves) in enumerate(data.groupby("label", sort=False)):
+        line = {"color": colours[label], "marker": style.MARKERS[index]}
+        ball, step = curves[curves["curve"] == "ball"], curves[curves["curve"] == "step"]
+        axes.plot(ball["x"], ball["y"], color=colours[label])
+        # The step as run has SAM's direction: it lies, wider, under SAM's.
+        wide = {"linewidth": 3, "zorder": 1.5} if label == AS_RUN_LABEL else {}
+        axes.plot([0, *step["x"]], [0, *step["y"]], color=colours[label], **wide)
+        axes.plot(step["x"], step["y"], **line, markersize=6, zorder=3)
+        handles.append(Line2D([], [], **line, label=label))
+    axes.set_aspect("equal")
+    ticks, texts = [-1, 0, 1], ["−ρ", "0", "ρ"]
+    axes.set(xticks=ticks, yticks=ticks, xticklabels=texts, yticklabels=texts, xlabel="ε₁", ylabel="ε₂")
+    style.legend(figure, handles[:2], handles[2:])
+    return figure
+
+
+# Figure 5: matrix sensing
 
 
 def sensing_data(study: Study) -> pd.DataFrame:
     """What Figure 5 draws.
 
     Returns:
-        The columns label, method, rho, step, draws, diverged (draws that have by this step), and the losses' median,
-        minimum and maximum over the draws.
+        The columns label, method, rho, step, draws, diverged (how many draws' losses are not finite), and the median,
+        minimum and maximum of the loss over the draws.
     """
     settings = study.artifact("figure5").settings
     losses = read_sensing(study)
     losses = losses[losses["rho"].isin(settings["sensing"]) & (losses["step"] <= settings["steps"])]
-    data = (
+    losses.insert(0, "label", losses["method"].map(labels.SENSING_TITLES))
+    return (
         losses.assign(diverged=np.isinf(losses["loss"]))
-        .groupby(["method", "rho", "step"], sort=False)
+        .groupby(["label", "method", "rho", "step"], sort=False)
         .agg(
             draws=("draw", "count"),
             diverged=("diverged", "sum"),
@@ -120,87 +264,37 @@ def sensing_data(study: Study) -> pd.DataFrame:
         )
         .reset_index()
     )
-    data.insert(0, "label", data["method"].map(labels.SENSING_TITLES))
-    return data
 
 
-def ascent_step(gradient: np.ndarray, p: float, rho: float = 1.0) -> np.ndarray:
-    """The ε of ‖ε‖_p ≤ rho that maximises ⟨gradient, ε⟩: rho sign(g) |g|^(q−1) / ‖g‖_q^(q−1) with 1/p + 1/q = 1."""
-    size = np.abs(gradient)
-    if p == 1:  # q = ∞: the largest coordinate alone
-        powers = (size == size.max()).astype(float)
-        return rho * np.sign(gradient) * powers / powers.sum()
-    q = 1.0 if math.isinf(p) else p / (p - 1)
-    return rho * np.sign(gradient) * size ** (q - 1) / np.linalg.norm(size, q) ** (q - 1)
-
-
-def ball_data() -> pd.DataFrame:
-    """What Figure 2 draws: the boundary of each unit ball, and where the ascent step of one gradient lands.
-
-    Returns:
-        The columns label, p, curve ("ball" or "step"), x, y, for p = 1, 2, ∞ and for the report's step "as run" for
-        p = ∞, g/‖g‖_∞, which has no ball of its own.
-    """
-    gradient = np.array([2.0, 1.0])
-    angles = np.radians(np.arange(361))
-    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    parts = []
-    for p, label in {1: "p = 1", 2: "p = 2 (SAM)", math.inf: "p = ∞ (as described)"}.items():
-        ball = circle / np.linalg.norm(circle, p, axis=1, keepdims=True)
-        for curve, points in {"ball": ball, "step": ascent_step(gradient, p)[None]}.items():
-            parts.append(pd.DataFrame(points, columns=["x", "y"]).assign(label=label, p=float(p), curve=curve))
-    as_run = gradient / np.abs(gradient).max()
-    parts.append(pd.DataFrame([as_run], columns=["x", "y"]).assign(label="p = ∞ (as run)", p=math.inf, curve="step"))
-    return pd.concat(parts, ignore_index=True)[["label", "p", "curve", "x", "y"]]
-
-
-def _draw_curves(study: Study, artifact: Artifact, data: pd.DataFrame) -> Figure:
-    spec = labels.only_network(study, artifact)
-    figure = Figure(figsize=(style.COLUMN, 4.2), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True)
-    figure.suptitle(f"{labels.sized_network(spec)}\n{labels.training(study)}", x=0.02, ha="left", fontsize=7)
-    handles = []
-    for index, (label, curves) in enumerate(data.groupby("label", sort=False)):
-        colour = _curve_colour(study, data, curves)
-        marker = style.MARKERS[index % len(style.MARKERS)]
-        handles.append(Line2D([], [], color=colour, marker=marker, label=label))
-        for axes, quantity in ((top, "test_loss"), (bottom, "test_accuracy")):
-            _draw_curve(axes, curves, quantity, f"seed {artifact.settings['seed']}", colour, marker)
-
-    rates = data.groupby("epoch")["learning_rate"].first()
-    drops = rates.index[rates.diff() < 0] - 1  # the rate drops once this many epochs have finished
-    for axes in (top, bottom):
-        for epoch in drops:
-            axes.axvline(epoch, color=INK, linewidth=0.6, linestyle=":", zorder=1)
-    numbers = data[np.isfinite(data["test_loss"])]
-    _frame_loss(top, numbers["test_loss"])
-    _frame_accuracy(bottom, numbers["test_accuracy"])
-    bottom.set(xlabel="Epoch", xlim=(0, study.settings["epochs"]))
-    bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend(figure, handles + _curve_keys(data, artifact, len(drops)))
+def _draw_sensing(study: Study, data: pd.DataFrame) -> Figure:
+    radii = list(dict.fromkeys(data["rho"]))
+    figure = Figure(figsize=(style.COLUMN, 2.4), layout="constrained")
+    panels = figure.subplots(1, len(radii), sharex=True, sharey=True, squeeze=False)[0]
+    style.title(figure, f"Matrix sensing: {labels.sensing(study)}")
+    colours = style.method_colours(list(data["method"].unique()))
+    handles = {}
+    for axes, rho in zip(panels, radii, strict=True):
+        for index, (label, curve) in enumerate(data[data["rho"] == rho].groupby("label", sort=False)):
+            points = curve[np.isfinite(curve["median"])]
+            line = {"color": colours[curve["method"].iloc[0]], "marker": style.MARKERS[index]}
+            axes.fill_between(points["step"], points["minimum"], points["maximum"], color=line["color"], **style.BAND)
+            axes.plot(points["step"], points["median"], **line)
+            if len(points) < len(curve):
+                axes.plot(points["step"].tail(1), points["median"].tail(1), color=line["color"], **style.CROSS)
+            handles[label] = Line2D([], [], **line, label=label)
+        axes.set(title=f"ρ = {rho:g}", xlabel="Step", yscale="log")
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    panels[0].set_ylabel("Loss")
+    draws = study.sensing["draws"]
+    keys = [
+        Line2D([], [], color=style.INK, label=f"median of {draws} draws"),
+        Patch(color=style.INK, **style.BAND, label="range over draws"),
+    ]
+    style.legend(figure, list(handles.values()), keys)
     return figure
 
 
-def _curve_colour(study: Study, data: pd.DataFrame, curves: pd.DataFrame) -> str:
-    """A method's colour, in a shade of its own where the figure shows the method at several radii."""
-    method, rho = curves[["method", "rho"]].iloc[0]
-    colour = style.method_colours(list(study.methods))[method]
-    radii = data.loc[data["method"] == method, "rho"].unique()
-    return style.shades(colour, radii)[rho] if len(radii) > 1 else colour
-
-
-def _draw_curve(axes: Axes, curves: pd.DataFrame, quantity: str, shown: str, colour: str, marker: str) -> None:
-    """One method's band, mean, shown seed and diverged seeds."""
-    by_name = dict(tuple(curves.groupby("curve", sort=False)))
-    if "mean" in by_name:
-        mean, low, high = (by_name[name] for name in ("mean", "minimum", "maximum"))
-        axes.fill_between(mean["epoch"], low[quantity], high[quantity], color=colour, alpha=0.18, linewidth=0)
-        axes.plot(mean["epoch"], mean[quantity], color=colour, linewidth=0.8, linestyle=(0, (4, 1.5)))
-    for name, run in by_name.items():
-        if not name.startswith("seed"):
-            continue
-        points = run[np.isfinite(run["test_loss"])]
-        axes.plot(points["epoch"], points[quantity], color=colour, linewidth=1.1 if name == shown else 0.6)
-        if run["status"].iloc[0] == records.DIVERGED:
-            last = points.tail(1)
-            axes.plot(last["epoch"], last[quantity].clip(upper=LOSS_CEILING), "X", color=colour, markersize=5, clip_on=False)
+def _diverged(lost: int, seeds: int) -> str:
+    if not lost:
+        return ""
+    return " (diverged)" if lost == seeds else f" ({lost} of {seeds} diverged)"

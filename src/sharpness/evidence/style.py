@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sharpness import files
 
@@ -28,6 +30,14 @@ SPARE_COLOURS = (BROWN, SKY, GREY, ROSE, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # The radius at which the report compares SAM with other methods: there it has its method's own colour.
 MAIN_RADIUS = 0.05
+
+# The parts of a plot of many runs, each in its method's colour; INK is for a key that stands for every colour.
+INK = "#555555"
+MEAN = {"linewidth": 0.8, "linestyle": (0, (4, 1.5))}
+BAND = {"alpha": 0.18, "linewidth": 0}
+THIN = {"linewidth": 0.6}
+CROSS = {"marker": "X", "markersize": 6, "markeredgecolor": "white", "linestyle": "none", "clip_on": False, "zorder": 4}
+DROP = {"color": INK, "linewidth": 0.6, "linestyle": ":", "zorder": 1}
 
 RC = {
     "figure.dpi": 100,
@@ -95,6 +105,27 @@ def shades(colour: str, radii: Sequence[float]) -> dict[float, str]:
         else _blend(colour, "white", 0.5 * (main - i) / max(below, 1))
         for i, radius in enumerate(ordered)
     }
+
+
+def title(figure: Figure, text: str) -> None:
+    """Say above a figure, in small type, what its numbers are of."""
+    figure.suptitle(text, x=0.02, horizontalalignment="left", fontsize=7)
+
+
+def legend(figure: Figure, left: list[Artist], right: list[Artist]) -> None:
+    """One legend below the axes: two columns, or a single one where two are wider than the figure."""
+    blank = [Line2D([], [], linestyle="none", label=" ")] * (len(right) - len(left))
+    for handles, columns in (([*left, *blank, *right], 2), ([*left, *right], 1)):
+        drawn = figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        if drawn.get_window_extent().width <= figure.bbox.width:
+            return
+        drawn.remove()
+
+
+def settle(figure: Figure) -> None:
+    """Find the layout, once for all formats."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -98,14 +98,15 @@ class SAM(Optimizer):
         weights: list[Tensor] = []
         gradients: list[Tensor] = []
         adapted: list[bool] = []
-        ends = []  # where each group ends in the three lists
+        spans: list[slice] = []  # each group's part of the three lists
         for group in self.param_groups:
+            start = len(weights)
             for weight, flag in zip(group["params"], self._adapted(group), strict=True):
                 if (gradient := weight.grad) is not None:
                     weights.append(weight)
                     gradients.append(gradient)
                     adapted.append(flag)
-            ends.append(len(weights))
+            spans.append(slice(start, len(weights)))
         if not weights:
             raise RuntimeError("first_step: no parameter has a gradient; call loss.backward() before it")
 
@@ -118,10 +119,10 @@ class SAM(Optimizer):
             if weight not in self._copies:
                 self._copies[weight] = torch.empty_like(weight)
         torch._foreach_copy_([self._copies[weight] for weight in weights], weights)
-        for group, start, end in zip(self.param_groups, [0, *ends], ends, strict=False):
-            if start < end:
-                _add_scaled(weights[start:end], unit_perturbations[start:end], group["rho"])
         self._perturbed = weights
+        for group, span in zip(self.param_groups, spans, strict=True):
+            if weights[span]:
+                _add_scaled(weights[span], unit_perturbations[span], group["rho"])
         if zero_grad:
             self.zero_grad()
 
@@ -133,7 +134,7 @@ class SAM(Optimizer):
             RuntimeError: first_step has not been called.
         """
         if self._perturbed is None:
-            raise RuntimeError("second_step: the weights are not perturbed; call first_step first")
+            raise RuntimeError("second_step: the weights are not perturbed; call first_step before it")
         torch._foreach_copy_(self._perturbed, [self._copies[weight] for weight in self._perturbed])
         self._perturbed = None
 

@@ -1,0 +1,36 @@
+# `make report` does everything at the default scale, `make test` tests everything; both set themselves up first.
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: report smoke test test-faults test-slurm bench lock
+
+report: .venv/.complete
+	snakemake --cores all
+
+smoke: .venv/.complete
+	snakemake --cores all --config scale=smoke
+
+test: .venv/.complete
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+	pytest
+
+test-faults: .venv/.complete
+	pytest tests/faults.py
+
+test-slurm: .venv/.complete
+	pytest tests/slurm.py
+
+bench: .venv/.complete
+	python bench/run.py
+
+# Needs uv; pins stay as they are unless pyproject.toml asks for others.
+lock:
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+
+.venv/.complete: requirements.lock pyproject.toml workflow/set_up.sh
+	@PYTHON="$(PYTHON)" workflow/set_up.sh
