@@ -6,11 +6,11 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from sharpness.networks import NETWORKS, build_network
 from sharpness.networks.pyramidnet import Bottleneck
-from sharpness.networks.wide_resnet import Block
 
 torch.set_num_threads(1)
 
@@ -181,20 +181,57 @@ def test_vgg_features_equal_torchvision():
     torch.testing.assert_close(ours(images), theirs(images), rtol=1e-9, atol=1e-9)
 
 
-def test_wide_resnet_block_adds_to_its_input():
-    block = Block(4, 4, stride=1)
-    nn.init.zeros_(block.conv2.weight)
-    images = torch.randn(2, 4, 8, 8)
-    assert torch.equal(block(images), images)
+def with_random_batch_norm(network):
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+    return network
 
 
-def test_wide_resnet_block_projects_the_activated_input():
-    block = Block(4, 6, stride=2)
-    nn.init.zeros_(block.conv2.weight)
-    images = torch.randn(2, 4, 8, 8)
-    block.eval()  # BatchNorm is the identity but for its epsilon
-    expected = nn.functional.conv2d(images.relu(), block.projection.weight, stride=2)
-    torch.testing.assert_close(block(images), expected, rtol=1e-4, atol=1e-4)
+def batch_norm(x, state, name):
+    return F.batch_norm(x, None, None, state[f"{name}.weight"], state[f"{name}.bias"], training=True)
+
+
+def test_wide_resnet_equals_its_definition():
+    network = with_random_batch_norm(small_network("wide_resnet")).double()
+    images = torch.randn(6, 1, 8, 8, dtype=torch.float64)
+    state = network.state_dict()
+    x = F.conv2d(images, state["stem.weight"], padding=1)
+    for block, stride in (("blocks.0", 1), ("blocks.1", 2), ("blocks.2", 2)):
+        y = batch_norm(x, state, f"{block}.norm1").relu()
+        x = x if stride == 1 else F.conv2d(y, state[f"{block}.projection.weight"], stride=stride)
+        y = F.conv2d(y, state[f"{block}.conv1.weight"], stride=stride, padding=1)
+        y = batch_norm(y, state, f"{block}.norm2").relu()
+        x = x + F.conv2d(y, state[f"{block}.conv2.weight"], padding=1)
+    x = batch_norm(x, state, "norm").relu().mean((2, 3))
+    torch.testing.assert_close(network(images), F.linear(x, state["head.weight"], state["head.bias"]))
+
+
+def test_pyramidnet_equals_its_definition():
+    network = with_random_batch_norm(small_network("pyramidnet")).double()
+    images = torch.randn(6, 1, 8, 8, dtype=torch.float64)
+    state = network.state_dict()
+    x = batch_norm(F.conv2d(images, state["stem.weight"], padding=1), state, "norm1")
+    for block, stride in (("blocks.0", 1), ("blocks.1", 2), ("blocks.2", 2)):
+        y = batch_norm(x, state, f"{block}.norm1")
+        y = F.conv2d(y, state[f"{block}.conv1.weight"])
+        y = batch_norm(y, state, f"{block}.norm2").relu()
+        y = F.conv2d(y, state[f"{block}.conv2.weight"], stride=stride, padding=1)
+        y = batch_norm(y, state, f"{block}.norm3").relu()
+        y = F.conv2d(y, state[f"{block}.conv3.weight"])
+        y = batch_norm(y, state, f"{block}.norm4")
+        x = F.avg_pool2d(x, stride)
+        x = torch.cat([x + y[:, : x.shape[1]], y[:, x.shape[1] :]], dim=1)
+    x = batch_norm(x, state, "norm2").relu().mean((2, 3))
+    torch.testing.assert_close(network(images), F.linear(x, state["head.weight"], state["head.bias"]))
+
+
+def test_vgg_head_drops_half_before_each_of_its_hidden_layers():
+    head = cifar_network("vgg").head
+    assert [type(module).__name__ for module in head] == [*("Dropout", "Linear", "ReLU") * 2, "Linear"]
+    assert [module.p for module in head if isinstance(module, nn.Dropout)] == [0.5, 0.5]
+    assert [module.out_features for module in head if isinstance(module, nn.Linear)] == [512, 512, 10]
 
 
 @pytest.mark.parametrize(("stride", "size"), [(1, 5), (2, 6), (2, 5)])

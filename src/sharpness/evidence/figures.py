@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -93,10 +92,31 @@ def curve_data(study: Study, artifact: Artifact) -> pd.DataFrame:
 
 
 def _draw_curves(study: Study, artifact: Artifact, data: pd.DataFrame) -> Figure:
+    network, epochs = labels.sized_network(labels.only_network(study, artifact)), study.settings["epochs"]
     shown = f"seed {artifact.settings['seed']}"
-    figure = Figure(figsize=(style.COLUMN, 4.2), layout="constrained")
+    figure = Figure(figsize=(style.COLUMN, 3.5), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True)
-    style.title(figure, f"{labels.sized_network(labels.only_network(study, artifact))}\n{labels.training(study)}")
+    style.title(figure, f"{network}\n{labels.training(study)}")
+    top.set(yscale="log", ylabel="Test loss (nats)")
+    # Equal steps divide the error by equal factors: so 0.97 and 0.98 differ even beside a method at chance.
+    error_scale = (lambda a: -np.log10(np.maximum(1 - a, SMALLEST_ERROR)), lambda s: 1 - 10.0 ** -np.asarray(s))
+    bottom.set_yscale("function", functions=error_scale)
+    bottom.set(ylabel="Test accuracy (log error)", xlabel="Epoch", xlim=(1 - 0.02 * epochs, 1.02 * epochs))
+    bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    methods = []
+    for index, (label, curves) in enumerate(data.groupby("label", sort=False)):
+        colour, marker = _colour(study, data, curves), style.MARKERS[index % len(style.MARKERS)]
+        methods.append(Line2D([], [], color=colour, marker=marker, label=label))
+        every = max(epochs // 8, 1)
+        line = {"color": colour, "marker": marker, "markevery": (index * every // 4, every)}
+        _draw_method(top, curves, "test_loss", shown, line)
+        _draw_method(bottom, curves, "test_accuracy", shown, line)
+    if top.get_ylim()[1] > LOSS_CEILING:
+        top.set(ylim=(None, LOSS_CEILING), ylabel=f"Test loss (nats), cut at {LOSS_CEILING:g}")
+    _set_ticks(top, LOSS_TICKS)
+    _set_ticks(bottom, ACCURACY_TICKS)
+    figure.align_ylabels()
 
     rates = data.groupby("epoch")["learning_rate"].first()
     drops = rates.index[rates.diff() < 0] - 1  # epochs that have finished when the rate drops
@@ -104,35 +124,16 @@ def _draw_curves(study: Study, artifact: Artifact, data: pd.DataFrame) -> Figure
         for epoch in drops:
             axes.axvline(epoch, **style.DROP)
 
-    methods = []
-    for index, (label, curves) in enumerate(data.groupby("label", sort=False)):
-        colour, marker = _colour(study, data, curves), style.MARKERS[index % len(style.MARKERS)]
-        methods.append(Line2D([], [], color=colour, marker=marker, label=label))
-        every = max(study.settings["epochs"] // 8, 1)
-        line = {"color": colour, "marker": marker, "markevery": (index * every // 4, every)}
-        _draw_method(top, curves, "test_loss", shown, line)
-        _draw_method(bottom, curves, "test_accuracy", shown, line)
-
-    top.set(yscale="log", ylabel="Test loss (nats)")
-    if top.get_ylim()[1] > LOSS_CEILING:
-        top.set(ylim=(None, LOSS_CEILING), ylabel=f"Test loss (nats), cut at {LOSS_CEILING:g}")
-    _set_ticks(top, LOSS_TICKS)
-    # Equal steps divide the error by equal factors: so 0.97 and 0.98 differ even beside a method at chance.
-    error_scale = (lambda a: -np.log10(np.maximum(1 - a, SMALLEST_ERROR)), lambda s: 1 - 10.0 ** -np.asarray(s))
-    bottom.set_yscale("function", functions=error_scale)
-    bottom.set(ylabel="Test accuracy (log error)", xlabel="Epoch", xlim=(0, study.settings["epochs"]))
-    _set_ticks(bottom, ACCURACY_TICKS)
-    bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-    keys = []
-    if "mean" in set(data["curve"]):
-        keys += [
-            Line2D([], [], color=style.INK, label=shown),
-            Line2D([], [], color=style.INK, **style.MEAN, label="mean over seeds"),
-            Patch(color=style.INK, **style.BAND, label="range over seeds"),
-        ]
+    keys, drawn = [], set(data["curve"])
+    if shown in drawn:
+        keys.append(Line2D([], [], color=style.INK, label=shown))
+    if "mean" in drawn:
+        keys.append(Line2D([], [], color=style.INK, **style.MEAN, label="mean over seeds"))
+        keys.append(Patch(color=style.INK, **style.BAND, label="range over seeds"))
     if len(drops):
         keys.append(Line2D([], [], **style.DROP, label="learning rate drops"))
+    if (data["status"] == records.DIVERGED).any():
+        keys.append(Line2D([], [], color=style.INK, **style.CROSS, label="diverged here"))
     style.legend(figure, methods, keys)
     return figure
 
@@ -154,8 +155,9 @@ def _draw_method(axes: Axes, curves: pd.DataFrame, quantity: str, shown: str, li
         axes.plot(mean["epoch"], mean[quantity], color=line["color"], **style.MEAN)
     for name, seed in by_name.items():
         axes.plot(seed["epoch"], seed[quantity], **(line if name == shown else {"color": line["color"], **style.THIN}))
-        end = seed[seed["status"] == records.DIVERGED].tail(1)
-        axes.plot(end["epoch"], end[quantity].clip(upper=LOSS_CEILING), color=line["color"], **style.CROSS)
+        if (seed["status"] == records.DIVERGED).any():
+            end = seed.iloc[-1]
+            axes.plot(end["epoch"], min(end[quantity], LOSS_CEILING), color=line["color"], **style.CROSS)
 
 
 def _set_ticks(axes: Axes, ticks: np.ndarray) -> None:
@@ -212,11 +214,12 @@ AS_RUN_LABEL = "p = ∞, as run"
 
 
 def _draw_balls(data: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(style.COLUMN, 3.5), layout="constrained")
+    figure = Figure(figsize=(style.COLUMN, 3.0), layout="constrained")
     axes = figure.subplots()
+    style.title(figure, "One gradient, (2, 1): its ascent step on each ball of radius ρ")
     colours = style.METHOD_COLOURS
     colours = {
-        BALL_LABELS[1.0]: style.BROWN,
+        BALL_LABELS[1.0]: style.GREY,
         BALL_LABELS[2.0]: colours["sam"],
         BALL_LABELS[math.inf]: colours["sam-linf-as-described"],
         AS_RUN_LABEL: colours["sam-linf-as-run"],
@@ -268,7 +271,7 @@ def sensing_data(study: Study) -> pd.DataFrame:
 
 def _draw_sensing(study: Study, data: pd.DataFrame) -> Figure:
     radii = list(dict.fromkeys(data["rho"]))
-    figure = Figure(figsize=(style.COLUMN, 2.4), layout="constrained")
+    figure = Figure(figsize=(style.COLUMN, 2.0), layout="constrained")
     panels = figure.subplots(1, len(radii), sharex=True, sharey=True, squeeze=False)[0]
     style.title(figure, f"Matrix sensing: {labels.sensing(study)}")
     colours = style.method_colours(list(data["method"].unique()))
@@ -283,8 +286,10 @@ def _draw_sensing(study: Study, data: pd.DataFrame) -> Figure:
                 axes.plot(points["step"].tail(1), points["median"].tail(1), color=line["color"], **style.CROSS)
             handles[label] = Line2D([], [], **line, label=label)
         axes.set(title=f"ρ = {rho:g}", xlabel="Step", yscale="log")
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     panels[0].set_ylabel("Loss")
+    if panels[0].get_ylim()[1] <= LOSS_CEILING:
+        _set_ticks(panels[0], LOSS_TICKS)
     draws = study.sensing["draws"]
     keys = [
         Line2D([], [], color=style.INK, label=f"median of {draws} draws"),

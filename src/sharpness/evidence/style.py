@@ -113,13 +113,13 @@ def title(figure: Figure, text: str) -> None:
 
 
 def legend(figure: Figure, left: list[Artist], right: list[Artist]) -> None:
-    """One legend below the axes: two columns, or a single one where two are wider than the figure."""
+    """One legend below the axes, for which the figure grows: two columns, or one where two are wider than the figure."""
     blank = [Line2D([], [], linestyle="none", label=" ")] * (len(right) - len(left))
-    for handles, columns in (([*left, *blank, *right], 2), ([*left, *right], 1)):
-        drawn = figure.legend(handles=handles, loc="outside lower center", ncols=columns)
-        if drawn.get_window_extent().width <= figure.bbox.width:
-            return
+    drawn = figure.legend(handles=[*left, *blank, *right], loc="outside lower center", ncols=2)
+    if drawn.get_window_extent().width > figure.bbox.width:
         drawn.remove()
+        drawn = figure.legend(handles=[*left, *right], loc="outside lower center")
+    figure.set_figheight(figure.get_figheight() + drawn.get_window_extent().height / figure.dpi)
 
 
 def settle(figure: Figure) -> None:

@@ -1,0 +1,158 @@
+"""What a scale would cost on this device, from a short calibration that takes real training steps on random images."""
+
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sharpness import paths
+from sharpness.networks import build_network
+from sharpness.study import Study, network_arguments
+from sharpness.training.datasets import Shape, shape_of
+from sharpness.training.device import configure
+from sharpness.training.loss import SmoothedLoss
+from sharpness.training.step import autocast, build_optimizer, build_step
+
+# A timing is trusted once it lasts this long (seconds); slow devices reach it with a few images, fast ones repeat.
+LONG_ENOUGH = 0.3
+
+# Starting a job: imports, and reading the data set.
+START_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The runs of one kind, a network under one optimizer.
+
+    Attributes:
+        kind: network and method.
+        runs: how many the scale has.
+        missing: how many of them have not been trained.
+        seconds: of one run, wall clock.
+        parameters: of the network.
+    """
+
+    kind: str
+    runs: int
+    missing: int
+    seconds: float
+    parameters: int
+
+
+def estimate(study: Study, data_dir: Path, device: torch.device) -> list[Estimate]:
+    """Time one step and one test batch for each kind of run, and extrapolate to its epochs.
+
+    Raises:
+        UserError: a fault of the data set, or a precision that the device lacks.
+    """
+    shape = shape_of(study.settings["dataset"], data_dir)
+    kinds = {(spec["network"], spec["method"]): spec for spec in study.runs.values()}
+    runs = Counter((spec["network"], spec["method"]) for spec in study.runs.values())
+    missing = Counter(
+        (spec["network"], spec["method"])
+        for run_id, spec in study.runs.items()
+        if not (paths.run(study.scale, run_id) / "run.json").exists()
+    )
+    measured: dict[tuple, tuple[float, int]] = {}
+    estimates = []
+    for kind, spec in kinds.items():
+        cost_class = (spec["network"], spec["optimizer"])  # every ascent step costs about the same
+        if cost_class not in measured:
+            measured[cost_class] = _run_seconds(spec, shape, device)
+        seconds, parameters = measured[cost_class]
+        estimates.append(Estimate(" ".join(kind), runs[kind], missing[kind], seconds, parameters))
+    return estimates
+
+
+def describe(study: Study, estimates: list[Estimate], device: torch.device, runs_at_once: int) -> str:
+    """The estimate as text for a terminal."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
+    lines = [
+        f"scale {study.scale} on {name}, {runs_at_once} at a time (calibrated just now on random images):",
+        f"{'network and method':40}{'runs':>6}{'to do':>7}{'each':>12}{'total':>12}",
+    ]
+    for entry in estimates:
+        each, total = _duration(entry.seconds), _duration(entry.seconds * entry.missing)
+        lines.append(f"{entry.kind:40}{entry.runs:6}{entry.missing:7}{each:>12}{total:>12}")
+    missing = sum(entry.missing for entry in estimates)
+    work = sum(entry.seconds * entry.missing for entry in estimates)
+    # Weights and momentum in float32, for each run at work; a history takes some 20 kB.
+    disk = runs_at_once * max(entry.parameters for entry in estimates) * 8 / 2**20 + missing * 0.02
+    lines.append(
+        f"{sum(entry.runs for entry in estimates)} runs, {missing} to do: about {_duration(work / runs_at_once)}, "
+        f"{disk:.0f} MB of disk beside the data set"
+    )
+    return "\n".join(lines)
+
+
+def _run_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float, int]:
+    """Seconds of one run, and its network's number of parameters."""
+    configure(device, spec["precision"])
+    model = build_network(
+        spec["network"],
+        in_channels=shape.channels,
+        image_size=shape.image_size,
+        num_classes=shape.classes,
+        **network_arguments(spec),
+    ).to(device, memory_format=torch.channels_last)
+    optimizer = build_optimizer(model, spec)
+    step = build_step(model, optimizer, SmoothedLoss(shape.classes, spec["label_smoothing"]), spec["precision"])
+
+    def train_on(images: int) -> None:
+        step(_random_images(images, shape, device), torch.zeros(images, dtype=torch.int64, device=device))
+
+    @torch.inference_mode()
+    def test_on(images: int) -> None:
+        with autocast(device, spec["precision"]):
+            model(_random_images(images, shape, device))
+
+    training = _seconds_per_image(train_on, spec["batch_size"], device) * shape.train_images
+    model.eval()
+    testing = _seconds_per_image(test_on, spec["batch_size"], device) * shape.test_images
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return START_SECONDS + spec["epochs"] * (training + testing), parameters
+
+
+def _seconds_per_image(work, batch_size: int, device: torch.device) -> float:
+    """Time `work(images)`: batches that grow to the full one, or until one alone is long enough."""
+    images = 1
+    work(images)  # the first call also loads kernels
+    while True:
+        seconds = _timed(work, images, 1, device)
+        if seconds >= LONG_ENOUGH:
+            return seconds / images
+        if images == batch_size:
+            repeats = max(3, int(LONG_ENOUGH / seconds))
+            return _timed(work, images, repeats, device) / (repeats * images)
+        images = min(2 * images, batch_size)
+
+
+def _timed(work, images: int, repeats: int, device: torch.device) -> float:
+    _wait_for(device)
+    started = time.perf_counter()
+    for _ in range(repeats):
+        work(images)
+    _wait_for(device)
+    return time.perf_counter() - started
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _random_images(images: int, shape: Shape, device: torch.device) -> Tensor:
+    size = (images, shape.channels, shape.image_size, shape.image_size)
+    return torch.randn(size, device=device).contiguous(memory_format=torch.channels_last)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
