@@ -39,6 +39,8 @@ def build_network(name: str, *, in_channels: int, image_size: int, num_classes: 
     for argument in size:
         if argument not in arguments:
             raise ValueError(f"{name} has no argument {argument!r}{_suggestion(argument, arguments)}")
+    if "image_size" in arguments:
+        size["image_size"] = image_size
     network = NETWORKS[name](in_channels, num_classes, **size)
     if image_size < network.output_stride:
         raise ValueError(

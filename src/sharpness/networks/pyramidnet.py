@@ -34,7 +34,7 @@ class Bottleneck(nn.Module):
 
 
 class PyramidNet(nn.Module):
-    """Bottleneck PyramidNet for images of at least 4×4: the blocks' width grows linearly from 16 to 16 + alpha.
+    """Bottleneck PyramidNet for images of at least 4×4: the blocks' width grows linearly from `width` to `width` + alpha.
 
     Each of the three stages has (depth − 2) // 9 blocks, so a depth of 16 gives one block a stage, as depth 11 does.
     Convolutions start He-normal over the fan-out. Maps (n, in_channels, height, width) to logits (n, num_classes).
@@ -45,20 +45,20 @@ class PyramidNet(nn.Module):
 
     output_stride = 4
 
-    def __init__(self, in_channels: int, num_classes: int, *, depth: int = 16, alpha: int = 48):
+    def __init__(self, in_channels: int, num_classes: int, *, depth: int = 16, alpha: int = 48, width: int = 16):
         super().__init__()
         if depth < 11:
             raise ValueError(f"a bottleneck PyramidNet's depth is at least 11, not {depth}")
         blocks_per_stage = (depth - 2) // 9
-        self.stem = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(16)
+        self.stem = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
         self.blocks = nn.Sequential()
-        channels = 16
+        channels = width
         for index in range(3 * blocks_per_stage):
-            width = round(16 + alpha * (index + 1) / (3 * blocks_per_stage))
+            block_width = round(width + alpha * (index + 1) / (3 * blocks_per_stage))
             starts_stage = index > 0 and index % blocks_per_stage == 0
-            self.blocks.append(Bottleneck(channels, width, stride=2 if starts_stage else 1))
-            channels = EXPANSION * width
+            self.blocks.append(Bottleneck(channels, block_width, stride=2 if starts_stage else 1))
+            channels = EXPANSION * block_width
         self.norm2 = nn.BatchNorm2d(channels)
         self.head = nn.Linear(channels, num_classes)
 

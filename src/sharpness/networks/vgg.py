@@ -14,6 +14,7 @@ class VGG(nn.Module):
         convolutions: convolutions in each stage; its length is the number of stages.
         width: channels of the first stage, doubled from stage to stage up to 8·width.
         head: features of the two hidden linear layers, each behind a Dropout(0.5).
+        image_size: pixels a side. What the last stage leaves of them, all of it, is the head's input.
 
     Convolutions start from N(0, 2 / (9·out_channels)) with zero bias, linear layers as PyTorch sets them. Maps
     (n, in_channels, height, width) to logits (n, num_classes).
@@ -27,6 +28,7 @@ class VGG(nn.Module):
         convolutions: Sequence[int] = (2, 2, 3, 3, 3),
         width: int = 64,
         head: int = 512,
+        image_size: int = 32,
     ):
         super().__init__()
         self.output_stride = 2 ** len(convolutions)
@@ -41,7 +43,7 @@ class VGG(nn.Module):
             self.features.append(nn.MaxPool2d(2))
         self.head = nn.Sequential(
             nn.Dropout(0.5),
-            nn.Linear(channels, head),
+            nn.Linear(channels * (image_size // self.output_stride) ** 2, head),
             nn.ReLU(inplace=True),
             nn.Dropout(0.5),
             nn.Linear(head, head),
@@ -55,4 +57,4 @@ class VGG(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x).mean((2, 3)))
+        return self.head(self.features(x).flatten(1))

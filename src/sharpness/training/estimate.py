@@ -3,6 +3,7 @@
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +13,30 @@ from torch import Tensor
 from sharpness import paths
 from sharpness.networks import build_network
 from sharpness.study import Study, network_arguments
-from sharpness.training.datasets import Shape, shape_of
+from sharpness.training.datasets import open_arrays, prepare
 from sharpness.training.device import configure
 from sharpness.training.loss import SmoothedLoss
 from sharpness.training.step import autocast, build_optimizer, build_step
 
 # A timing is trusted once it lasts this long (seconds); slow devices reach it with a few images, fast ones repeat.
-LONG_ENOUGH = 0.3
+LONG_ENOUGH = 1.0
+
+# Only CIFAR-10 is too large to prepare for an estimate.
+CIFAR10_SHAPE = {"train_images": 50_000, "test_images": 10_000, "image_size": 32, "channels": 3, "classes": 10}
 
 # Starting a job: imports, and reading the data set.
 START_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Numbers of images, their side (pixels) and channels, and the number of classes of a data set."""
+
+    train_images: int
+    test_images: int
+    image_size: int
+    channels: int
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -49,7 +64,7 @@ def estimate(study: Study, data_dir: Path, device: torch.device) -> list[Estimat
     Raises:
         UserError: a fault of the data set, or a precision that the device lacks.
     """
-    shape = shape_of(study.settings["dataset"], data_dir)
+    shape = _shape(study.settings["dataset"], data_dir)
     kinds = {(spec["network"], spec["method"]): spec for spec in study.runs.values()}
     runs = Counter((spec["network"], spec["method"]) for spec in study.runs.values())
     missing = Counter(
@@ -89,6 +104,14 @@ def describe(study: Study, estimates: list[Estimate], device: torch.device, runs
     return "\n".join(lines)
 
 
+def _shape(dataset: dict, data_dir: Path) -> Shape:
+    if dataset["name"] == "cifar10":
+        return Shape(**CIFAR10_SHAPE)
+    arrays, _ = open_arrays(prepare(dataset, data_dir))
+    images, size, _, channels = arrays.train_images.shape
+    return Shape(images, len(arrays.test_images), size, channels, len(arrays.classes))
+
+
 def _run_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float, int]:
     """Seconds of one run, and its network's number of parameters."""
     configure(device, spec["precision"])
@@ -110,28 +133,34 @@ def _run_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float,
         with autocast(device, spec["precision"]):
             model(_random_images(images, shape, device))
 
-    training = _seconds_per_image(train_on, spec["batch_size"], device) * shape.train_images
+    batch_size = spec["batch_size"]
+    training = _seconds(train_on, batch_size, device) * shape.train_images / batch_size
     model.eval()
-    testing = _seconds_per_image(test_on, spec["batch_size"], device) * shape.test_images
+    testing = _seconds(test_on, batch_size, device) * shape.test_images / batch_size
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return START_SECONDS + spec["epochs"] * (training + testing), parameters
 
 
-def _seconds_per_image(work, batch_size: int, device: torch.device) -> float:
-    """Time `work(images)`: batches that grow to the full one, or until one alone is long enough."""
-    images = 1
+def _seconds(work: Callable[[int], None], batch_size: int, device: torch.device) -> float:
+    """Seconds of `work(batch_size)`.
+
+    The batch grows from two images until it is full, and is then timed several times; or until it takes long enough,
+    and the line through its time and that of half of it leads to the full batch.
+    """
+    images, seconds = min(2, batch_size), 0.0
     work(images)  # the first call also loads kernels
     while True:
-        seconds = _timed(work, images, 1, device)
-        if seconds >= LONG_ENOUGH:
-            return seconds / images
+        half, seconds = seconds, _timed(work, images, 1, device)
         if images == batch_size:
             repeats = max(3, int(LONG_ENOUGH / seconds))
-            return _timed(work, images, repeats, device) / (repeats * images)
+            return _timed(work, images, repeats, device) / repeats
+        if half and seconds >= LONG_ENOUGH:
+            per_image = max(seconds - half, 0.0) / (images - images // 2)
+            return seconds + per_image * (batch_size - images)
         images = min(2 * images, batch_size)
 
 
-def _timed(work, images: int, repeats: int, device: torch.device) -> float:
+def _timed(work: Callable[[int], None], images: int, repeats: int, device: torch.device) -> float:
     _wait_for(device)
     started = time.perf_counter()
     for _ in range(repeats):
