@@ -22,6 +22,11 @@ def sensing(scale: str, sensing_id: str) -> Path:
     return results(scale) / "sensing" / sensing_id
 
 
+def neuron(scale: str, neuron_id: str) -> Path:
+    """The folder of the single-neuron descents: end_points.csv and run.json."""
+    return results(scale) / "neuron" / neuron_id
+
+
 def checkpoint(scale: str, run_id: str) -> Path:
     """A run's checkpoint: outside the run's folder, since Snakemake deletes a failed job's outputs."""
     return results(scale) / "checkpoints" / f"{run_id}.pt"

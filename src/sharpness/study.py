@@ -19,6 +19,9 @@ TRAINING_SEMANTICS = 1
 # The same for matrix sensing.
 SENSING_SEMANTICS = 1
 
+# The same for the single neuron.
+NEURON_SEMANTICS = 1
+
 CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
 ASCENT_KEYS = ("p", "geometry", "eta", "normalization")
 
@@ -53,6 +56,7 @@ class Study:
         training: the training recipe of config/study.yaml.
         runs: spec of every training run, by run_id, in the study's order.
         sensing: spec of the matrix sensing sweep.
+        neuron: spec of the single-neuron descents.
         artifacts: the tables and figures, by name.
     """
 
@@ -62,6 +66,7 @@ class Study:
     training: dict
     runs: dict[str, dict]
     sensing: dict
+    neuron: dict
     artifacts: dict[str, Artifact]
 
     def spec(self, run_id: str) -> dict:
@@ -137,7 +142,7 @@ def load_study(scale: str, root: Path = Path()) -> Study:
         name: Artifact(name, _runs_of(name, entry, experiments, runs, sensing), entry)
         for name, entry in design["artifacts"].items()
     }
-    return Study(scale, settings, design["methods"], design["training"], runs, sensing, artifacts)
+    return Study(scale, settings, design["methods"], design["training"], runs, sensing, design["neuron"], artifacts)
 
 
 def published(root: Path = Path()) -> dict:
@@ -159,6 +164,11 @@ def run_id(spec: dict) -> str:
 def sensing_id(spec: dict) -> str:
     """The name of a matrix sensing sweep."""
     return f"matrix-sensing-{_digest(spec, SENSING_SEMANTICS)}"
+
+
+def neuron_id(spec: dict) -> str:
+    """The name of the single-neuron descents."""
+    return f"single-neuron-{_digest(spec, NEURON_SEMANTICS)}"
 
 
 def network_arguments(spec: dict) -> dict:
