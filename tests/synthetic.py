@@ -53,9 +53,7 @@ def project(folder: Path, scale: str = "smoke", **settings) -> Study:
 def record(spec: dict, epoch: int, **values: float) -> EpochRecord:
     """One row of a history; what is not given is a run at rest with loss 0.1 and accuracy 0.9."""
     rest = {"train_loss": 0.1, "train_accuracy": 0.9, "test_loss": 0.1, "test_accuracy": 0.9} | values
-    rate = learning_rate(
-        epoch, spec["epochs"], spec["learning_rate"], spec["milestones"], spec["learning_rate_factor"]
-    )
+    rate = learning_rate(epoch, spec["epochs"], spec["learning_rate"], spec["milestones"], spec["learning_rate_factor"])
     return EpochRecord(epoch, rate, **rest)
 
 
@@ -107,9 +105,7 @@ def write_all(study: Study, diverging: dict[str, int] | None = None) -> None:
 def find(study: Study, **values) -> list[str]:
     """The run_ids whose specs have these values, in the study's order."""
     return [
-        run_id
-        for run_id, spec in study.runs.items()
-        if all(spec.get(key) == value for key, value in values.items())
+        run_id for run_id, spec in study.runs.items() if all(spec.get(key) == value for key, value in values.items())
     ]
 
 

@@ -1,12 +1,14 @@
 """The `sharpness` command: one verb for each kind of job, called by the workflow's rules and by people."""
 
 import argparse
+import errno
+import signal
 import sys
 from pathlib import Path
 
 from sharpness import __version__
 from sharpness.errors import UserError
-from sharpness.study import Study, load_config, load_study, scale_names
+from sharpness.study import Study, check_config, load_config, load_study, scale_names
 
 # Each verb imports what it needs when it runs: help must not wait for torch, nor a figure either.
 
@@ -17,12 +19,15 @@ def main(arguments: list[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         return options.verb(options) or 0
     except UserError as error:
-        print(f"sharpness: error: {error}", file=sys.stderr)
+        fault = str(error)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"sharpness: error: {place}{error.strerror or error}; {_remedy(error)}", file=sys.stderr)
+        fault = f"{place}{error.strerror or error}; {_remedy(error)}"
+    except MemoryError:
+        fault = "memory exhausted; run fewer jobs at once (snakemake --cores), or end other programs, and run again"
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
+    print(f"sharpness: error: {fault}", file=sys.stderr)
     return 1
 
 
@@ -61,6 +66,26 @@ def _sense(options: argparse.Namespace) -> None:
     run_sensing(load_study(options.scale))
 
 
+def _neuron(options: argparse.Namespace) -> None:
+    from sharpness.problems.job import run_neuron
+
+    run_neuron(load_study(options.scale))
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    import os
+
+    from sharpness.training.device import claim_device
+    from sharpness.training.estimate import describe, estimate
+
+    config = _config(options)
+    study = load_study(options.scale)
+    with claim_device(config["device"], config["runs_per_gpu"]) as device:
+        estimates = estimate(study, Path(config["data_dir"]), device)
+        at_once = config["runs_per_gpu"] if device.type == "cuda" else os.cpu_count()
+        print(describe(study, estimates, device, at_once))
+
+
 def _runs(options: argparse.Namespace) -> None:
     from sharpness.evidence.runs import write_runs
 
@@ -79,6 +104,29 @@ def _figure(options: argparse.Namespace) -> None:
     write_figure(_study_with(options), options.name)
 
 
+def _claims(options: argparse.Namespace) -> None:
+    from sharpness.evidence.claims import write_claims
+
+    write_claims(load_study(options.scale))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from sharpness.evidence.report import write_report
+
+    write_report(load_study(options.scale))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from sharpness.evidence.verify import verify
+
+    findings = verify(load_study(options.scale))
+    print(
+        "\n".join(findings)
+        or f"results/{options.scale} and figures/{options.scale} are complete and as the tree has them"
+    )
+    return 1 if findings else 0
+
+
 def _study_with(options: argparse.Namespace) -> Study:
     """The study, once it is known to have the artifact asked for."""
     study = load_study(options.scale)
@@ -88,15 +136,17 @@ def _study_with(options: argparse.Namespace) -> Study:
 
 def _config(options: argparse.Namespace) -> dict:
     """config/config.yaml, overridden by the options given."""
-    given = {key: value for key, value in vars(options).items() if value is not None}
-    return load_config() | given
+    config = load_config()
+    given = {key: value for key, value in vars(options).items() if key in config and value is not None}
+    check_config(config | given)
+    return config | given
 
 
 def _remedy(error: OSError) -> str:
     match error.errno:
-        case 28 | 122:
+        case errno.ENOSPC | errno.EDQUOT:
             return "the disk or quota is full: free some space and run again; finished work is kept"
-        case 30 | 13 | 1:
+        case errno.EROFS | errno.EACCES | errno.EPERM:
             return "make it writable and readable for you, and run again"
     return "mend this and run again"
 
@@ -104,8 +154,8 @@ def _remedy(error: OSError) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sharpness",
-        description="The jobs behind the workflow, each usable alone from the project's root. Configuration is read from "
-        "config/; results go to results/<scale>/ and figures/<scale>/.",
+        description="The jobs behind the workflow, each usable alone from the project's root. Configuration is read "
+        "from config/; results go to results/<scale>/ and figures/<scale>/.",
         epilog="`snakemake --cores all` runs them all in order.",
     )
     parser.add_argument("--version", action="version", version=f"sharpness {__version__}")
@@ -123,19 +173,27 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--data-dir", help="folder of the prepared data sets (default: config/config.yaml's)")
         return added
 
-    training = with_data(verb("train", _train, "train one run, or continue it, and write its history.csv and run.json"))
-    training.add_argument("--run", required=True, help="its run_id, the name of its folder; runs.csv lists them")
-    training.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where (default: config/config.yaml's)")
-    training.add_argument(
-        "--runs-per-gpu", type=int, help="runs that may share one GPU (default: config/config.yaml's)"
-    )
+    def with_device(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where (default: config/config.yaml's)")
+        added.add_argument(
+            "--runs-per-gpu", type=int, help="runs that may share one GPU (default: config/config.yaml's)"
+        )
+        return with_data(added)
+
     with_data(verb("data", _data, "prepare the scale's data set and print its folder"))
+    with_device(verb("estimate", _estimate, "time some steps here and print what the scale's missing runs would take"))
+    training = with_device(
+        verb("train", _train, "train one run, or continue it, and write its history.csv and run.json")
+    )
+    training.add_argument("--run", required=True, help="its run_id, the name of its folder; runs.csv lists them")
     verb("sense", _sense, "run the matrix sensing sweep and write its losses.csv and run.json")
+    verb("neuron", _neuron, "run the single-neuron descents and write their end_points.csv and run.json")
     verb("runs", _runs, "collect every run into runs.csv, one row each")
     table = verb("table", _table, "write one table as CSV, Markdown and LaTeX")
     table.add_argument("name", help="table1, table2 or table3")
     figure = verb("figure", _figure, "draw one figure as PDF, PNG and SVG, with the CSV behind it")
     figure.add_argument("name", help="figure1 to figure5")
+    verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv")
+    verb("report", _report, "write report.html, report.pdf and MANIFEST.json")
+    verb("verify", _verify, "compare all results of the scale with the tree; print what is missing, stale or altered")
     return parser
-
-

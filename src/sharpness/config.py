@@ -2,12 +2,16 @@
 
 import difflib
 import math
+import sys
 from pathlib import Path
 
 import yaml
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from sharpness.errors import UserError
+
+# No file of config/ nests deeper than half of this.
+DEEPEST = 20
 
 
 class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
@@ -25,6 +29,15 @@ class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yam
         return mapping
 
 
+# JSON Schema counts 2.0 among the integers; as a number of epochs it would be another spec than 2, and fit no range.
+_Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda checker, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
 def read_yaml(path: Path) -> object:
     """Parse a YAML file.
 
@@ -32,7 +45,13 @@ def read_yaml(path: Path) -> object:
         UserError: the file is missing, unreadable or not UTF-8, or is not valid YAML (with line and column).
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        text = path.read_text(encoding="utf-8")
+        for event in yaml.parse(text, _UniqueKeyLoader):
+            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for more values than any memory holds
+                raise yaml.MarkedYAMLError(
+                    problem=f"alias *{event.anchor}; write it out", problem_mark=event.start_mark
+                )
+        return yaml.load(text, _UniqueKeyLoader)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this from the project's root, where config/ lies") from None
     except UnicodeDecodeError as error:
@@ -43,8 +62,8 @@ def read_yaml(path: Path) -> object:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise UserError(f"{path}{place}: not valid YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except Exception as error:  # a value that does not fit its tag raises whatever its constructor meets
+        raise UserError(f"{path}: not valid YAML: {error}") from None
 
 
 def read_config(path: Path, schema: Path) -> dict:
@@ -64,20 +83,26 @@ def check(value: object, schema: Path, where: str) -> None:
     Raises:
         UserError: the first fault found.
     """
-    _check_finite(value, where, [])
-    errors = sorted(
-        Draft202012Validator(read_yaml(schema)).iter_errors(value), key=lambda error: list(map(str, error.path))
-    )
+    _check_values(value, where, [])
+    errors = sorted(_Validator(read_yaml(schema)).iter_errors(value), key=_rank)
     if errors:
         raise UserError(_describe(errors[0], where))
 
 
-def _check_finite(value: object, where: str, path: list) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{where}: {_dotted(path)} is {value}; give a finite number (for p = ∞ write the word inf)")
+def _rank(error: ValidationError) -> tuple:
+    """Faults in the order of their keys; a rule that depends on another value comes after what is wrong with that."""
+    return not {"then", "else"}.isdisjoint(error.absolute_schema_path), [str(key) for key in error.absolute_path]
+
+
+def _check_values(value: object, where: str, path: list) -> None:
+    """Refuse what a schema cannot: numbers that are not finite, and a depth that exhausts the stack."""
+    if len(path) > DEEPEST:
+        raise UserError(f"{where}: {_dotted(path[:3])} is nested more than {DEEPEST} levels deep; write it flat")
+    if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+        raise UserError(f"{where}: {_dotted(path)} is not a finite number; give one (for p = ∞ write the word inf)")
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
-        _check_finite(child, where, [*path, key])
+        _check_values(child, where, [*path, key])
 
 
 def _dotted(path: list) -> str:
@@ -103,7 +128,7 @@ def _describe(error: ValidationError, where: str) -> str:
                 hint = f"; YAML reads {value} as text: write {float(value)!r} with a decimal point and no quotes"
             return f"{where}: {key} must be of type {rule}, not {_show(value)}{hint}"
         case "enum":
-            return f"{where}: {key} is {_show(value)}; {_suggestion(value, rule)}"
+            return f"{where}: {key} is {_show(value)}; choose from: {', '.join(rule)}"
         case "minimum":
             return f"{where}: {key} is {value}; it must be at least {rule}"
         case "exclusiveMinimum":

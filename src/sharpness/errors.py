@@ -7,6 +7,9 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Something that the user can mend: one line that says what, where, and what to do instead."""
 
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))  # whatever name or error it quotes
+
 
 def unknown(kind: str, name: object, known: Iterable[str], where: str) -> UserError:
     """The error for a name that is not among the known ones, with the nearest of them as a suggestion."""

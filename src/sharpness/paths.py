@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sharpness.study import Study, sensing_id
+from sharpness.study import Study, neuron_id, sensing_id
 
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("pdf", "png", "svg", "csv")
@@ -25,6 +25,18 @@ def sensing(scale: str, sensing_id: str) -> Path:
 def neuron(scale: str, neuron_id: str) -> Path:
     """The folder of the single-neuron descents: end_points.csv and run.json."""
     return results(scale) / "neuron" / neuron_id
+
+
+def sensing_files(study: Study) -> list[Path]:
+    """What the matrix sensing sweep leaves."""
+    folder = sensing(study.scale, sensing_id(study.sensing))
+    return [folder / "losses.csv", folder / "run.json"]
+
+
+def neuron_files(study: Study) -> list[Path]:
+    """What the single-neuron descents leave."""
+    folder = neuron(study.scale, neuron_id(study.neuron))
+    return [folder / "end_points.csv", folder / "run.json"]
 
 
 def checkpoint(scale: str, run_id: str) -> Path:
@@ -60,11 +72,16 @@ def artifact_files(scale: str, name: str) -> list[Path]:
     return table_files(scale, name) if name.startswith("table") else figure_files(scale, name)
 
 
+def report_files(scale: str) -> list[Path]:
+    """The report, and what is written with it."""
+    return [results(scale) / name for name in ("report.html", "report.pdf", "MANIFEST.json", "config.yaml")]
+
+
 def sources(study: Study, name: str) -> list[Path]:
     """The files that a table or figure is made from: what its runs, and the matrix sensing sweep, have left."""
     artifact = study.artifact(name)
     folders = [run(study.scale, run_id) for run_id in artifact.run_ids]
     found = [folder / file for folder in folders for file in ("history.csv", "run.json")]
     if artifact.needs_sensing:
-        found += [sensing(study.scale, sensing_id(study.sensing)) / file for file in ("losses.csv", "run.json")]
+        found += sensing_files(study)
     return found

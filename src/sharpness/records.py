@@ -57,7 +57,8 @@ def read_run(folder: Path, data: str = "history.csv") -> dict:
     """run.json of a finished run or sweep, after checking that its data file is the one that it describes.
 
     Raises:
-        UserError: a file is missing, unreadable or cut short, or the data file was changed after the run.
+        UserError: a file is missing, unreadable or cut short, the data file was changed after the run, or they belong
+            to another one.
     """
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -66,11 +67,14 @@ def read_run(folder: Path, data: str = "history.csv") -> dict:
         raise UserError(f"{error.filename}: no such file; train the run first") from None
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{folder / 'run.json'}: cut short or not JSON; delete {folder} and run again") from None
     if not isinstance(run, dict) or run.get("sha256") != digest:
         raise UserError(
             f"{folder / data}: not the file that its run.json describes (cut short, or changed by hand); "
             f"restore it, or delete {folder} and run again"
         )
+    lacks_status = data == "history.csv" and run.get("status") not in (COMPLETED, DIVERGED)
+    if folder.name not in run.values() or lacks_status:
+        raise UserError(f"{folder / 'run.json'}: does not describe this run; delete {folder} and run again")
     return run

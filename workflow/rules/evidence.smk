@@ -17,7 +17,7 @@ rule runs:
     params:
         scale=SCALE,
     shell:
-        "python -m sharpness runs --scale {params.scale} > {log} 2>&1"
+        "python -m sharpness runs --scale {params.scale:q} > {log:q} 2>&1"
 
 
 rule table:
@@ -37,7 +37,7 @@ rule table:
     params:
         scale=SCALE,
     shell:
-        "python -m sharpness table {wildcards.table} --scale {params.scale} > {log} 2>&1"
+        "python -m sharpness table {wildcards.table} --scale {params.scale:q} > {log:q} 2>&1"
 
 
 rule figure:
@@ -57,7 +57,29 @@ rule figure:
     params:
         scale=SCALE,
     shell:
-        "python -m sharpness figure {wildcards.figure} --scale {params.scale} > {log} 2>&1"
+        "python -m sharpness figure {wildcards.figure} --scale {params.scale:q} > {log:q} 2>&1"
+
+
+rule claims:
+    input:
+        [paths.run(SCALE, run_id) / "history.csv" for run_id in STUDY.runs],
+        paths.sensing_files(STUDY),
+        paths.neuron_files(STUDY),
+        CONFIGURATION,
+        "config/claims.yaml",
+        "src/sharpness/evidence/claims.py",
+        "src/sharpness/evidence/judgement.py",
+    output:
+        paths.results(SCALE) / "claims.csv",
+    log:
+        paths.log(SCALE, "claims"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        scale=SCALE,
+    shell:
+        "python -m sharpness claims --scale {params.scale:q} > {log:q} 2>&1"
 
 
 # `snakemake figure3` builds that figure alone.

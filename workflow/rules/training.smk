@@ -17,5 +17,5 @@ rule train:
         device=config["device"],
         runs_per_gpu=config["runs_per_gpu"],
     shell:
-        "python -m sharpness train --scale {params.scale} --run {wildcards.run_id} --data-dir {params.data_dir:q}"
-        " --device {params.device} --runs-per-gpu {params.runs_per_gpu} > {log} 2>&1"
+        "python -m sharpness train --scale {params.scale:q} --run {wildcards.run_id} --data-dir {params.data_dir:q}"
+        " --device {params.device} --runs-per-gpu {params.runs_per_gpu} > {log:q} 2>&1"

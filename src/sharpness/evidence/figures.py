@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,13 +14,20 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from sharpness import files, paths, records
 from sharpness.errors import unknown
 from sharpness.evidence import labels, style
-from sharpness.evidence.runs import csv_text, read_histories, read_sensing
+from sharpness.evidence.runs import csv_text, read_histories, summarize_sensing
 from sharpness.study import Artifact, Study
 
 LOSS_CEILING = 100.0
-LOSS_TICKS = np.array([digit * 10.0**power for power in range(-4, 3) for digit in (1, 2, 5)])
-ACCURACY_TICKS = np.array([0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999])
+LOSS_TICKS = np.array([digit * 10.0**power for power in range(-4, 2) for digit in (1, 2, 5)] + [LOSS_CEILING])
+ACCURACY_TICKS = np.array([0, 0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999])
 SMALLEST_ERROR = 5e-4  # where an accuracy of 1 is drawn
+GRADIENT = np.array([2.0, 1.0])
+BALL_COLOURS = {
+    "p = 1": style.SKY,
+    "p = 2 (SAM)": style.METHOD_COLOURS["sam"],
+    "p = ∞, as described": style.METHOD_COLOURS["sam-linf-as-described"],
+    "p = ∞, as run": style.METHOD_COLOURS["sam-linf-as-run"],
+}
 
 
 def write_figure(study: Study, name: str) -> None:
@@ -99,23 +107,26 @@ def _draw_curves(study: Study, artifact: Artifact, data: pd.DataFrame) -> Figure
     style.title(figure, f"{network}\n{labels.training(study)}")
     top.set(yscale="log", ylabel="Test loss (nats)")
     # Equal steps divide the error by equal factors: so 0.97 and 0.98 differ even beside a method at chance.
-    error_scale = (lambda a: -np.log10(np.maximum(1 - a, SMALLEST_ERROR)), lambda s: 1 - 10.0 ** -np.asarray(s))
+    error_scale = (lambda a: -np.log10(np.maximum(1 - a, 1e-9)), lambda s: 1 - 10.0 ** -np.asarray(s))
     bottom.set_yscale("function", functions=error_scale)
     bottom.set(ylabel="Test accuracy (log error)", xlabel="Epoch", xlim=(1 - 0.02 * epochs, 1.02 * epochs))
-    bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
+    bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
+    points = data[np.isfinite(data["test_loss"])]
+    points = points.assign(test_accuracy=points["test_accuracy"].clip(upper=1 - SMALLEST_ERROR))
     methods = []
-    for index, (label, curves) in enumerate(data.groupby("label", sort=False)):
-        colour, marker = _colour(study, data, curves), style.MARKERS[index % len(style.MARKERS)]
+    for index, (label, method, rho) in enumerate(data[["label", "method", "rho"]].drop_duplicates().to_numpy()):
+        colour, marker = _colour(study, data, method, rho), style.MARKERS[index % len(style.MARKERS)]
         methods.append(Line2D([], [], color=colour, marker=marker, label=label))
         every = max(epochs // 8, 1)
         line = {"color": colour, "marker": marker, "markevery": (index * every // 4, every)}
+        curves = dict(tuple(points[points["label"] == label].groupby("curve", sort=False)))
         _draw_method(top, curves, "test_loss", shown, line)
         _draw_method(bottom, curves, "test_accuracy", shown, line)
-    if top.get_ylim()[1] > LOSS_CEILING:
+    _frame(top, points["test_loss"].clip(LOSS_TICKS[0], LOSS_CEILING), LOSS_TICKS)
+    if points["test_loss"].max() > LOSS_CEILING:
         top.set(ylim=(None, LOSS_CEILING), ylabel=f"Test loss (nats), cut at {LOSS_CEILING:g}")
-    _set_ticks(top, LOSS_TICKS)
-    _set_ticks(bottom, ACCURACY_TICKS)
+    _frame(bottom, points["test_accuracy"], ACCURACY_TICKS)
     figure.align_ylabels()
 
     rates = data.groupby("epoch")["learning_rate"].first()
@@ -124,50 +135,69 @@ def _draw_curves(study: Study, artifact: Artifact, data: pd.DataFrame) -> Figure
         for epoch in drops:
             axes.axvline(epoch, **style.DROP)
 
+    style.legend(figure, methods, _keys(data, shown, len(drops) > 0))
+    return figure
+
+
+def _colour(study: Study, data: pd.DataFrame, method: str, rho: float) -> str:
+    """A method's colour, in a shade of its own where the figure shows the method at several radii."""
+    colour = style.method_colours(list(study.methods))[method]
+    radii = data.loc[data["method"] == method, "rho"].unique()
+    return style.shades(colour, radii)[rho] if len(radii) > 1 else colour
+
+
+def _draw_method(axes: Axes, curves: dict[str, pd.DataFrame], quantity: str, shown: str, line: dict) -> None:
+    """The band, the mean, the seed shown, and the seeds that diverged up to a cross where they did."""
+    colour = line["color"]
+    if "mean" in curves:
+        epochs = curves["mean"]["epoch"]
+        axes.fill_between(epochs, curves["minimum"][quantity], curves["maximum"][quantity], color=colour, **style.BAND)
+        axes.plot(epochs, curves["mean"][quantity], color=colour, **style.MEAN)
+    for name, seed in curves.items():
+        if name in ("mean", "minimum", "maximum"):
+            continue
+        axes.plot(seed["epoch"], seed[quantity], **(line if name == shown else {"color": colour, **style.THIN}))
+        if (seed["status"] == records.DIVERGED).any():
+            end = seed.iloc[-1]
+            axes.plot(end["epoch"], min(end[quantity], LOSS_CEILING), color=colour, **style.CROSS)
+
+
+def _keys(data: pd.DataFrame, shown: str, drops: bool) -> list[Artist]:
+    """What the line styles stand for, of those that the figure has."""
     keys, drawn = [], set(data["curve"])
     if shown in drawn:
         keys.append(Line2D([], [], color=style.INK, label=shown))
     if "mean" in drawn:
         keys.append(Line2D([], [], color=style.INK, **style.MEAN, label="mean over seeds"))
         keys.append(Patch(color=style.INK, **style.BAND, label="range over seeds"))
-    if len(drops):
+    if drops:
         keys.append(Line2D([], [], **style.DROP, label="learning rate drops"))
     if (data["status"] == records.DIVERGED).any():
         keys.append(Line2D([], [], color=style.INK, **style.CROSS, label="diverged here"))
-    style.legend(figure, methods, keys)
-    return figure
+    return keys
 
 
-def _colour(study: Study, data: pd.DataFrame, curves: pd.DataFrame) -> str:
-    """A method's colour, in a shade of its own where the figure shows the method at several radii."""
-    method, rho = curves[["method", "rho"]].iloc[0]
-    colour = style.method_colours(list(study.methods))[method]
-    radii = data.loc[data["method"] == method, "rho"].unique()
-    return style.shades(colour, radii)[rho] if len(radii) > 1 else colour
+def _frame(axes: Axes, values: pd.Series, ticks: np.ndarray) -> None:
+    """Fit the view to the values, and show those of the ticks that lie in it: every third if they crowd.
 
-
-def _draw_method(axes: Axes, curves: pd.DataFrame, quantity: str, shown: str, line: dict) -> None:
-    """The band, the mean, the seed shown, and the seeds that diverged up to a cross where they did."""
-    by_name = {name: curve[np.isfinite(curve["test_loss"])] for name, curve in curves.groupby("curve", sort=False)}
-    if "mean" in by_name:
-        mean, low, high = (by_name.pop(name) for name in ("mean", "minimum", "maximum"))
-        axes.fill_between(mean["epoch"], low[quantity], high[quantity], color=line["color"], **style.BAND)
-        axes.plot(mean["epoch"], mean[quantity], color=line["color"], **style.MEAN)
-    for name, seed in by_name.items():
-        axes.plot(seed["epoch"], seed[quantity], **(line if name == shown else {"color": line["color"], **style.THIN}))
-        if (seed["status"] == records.DIVERGED).any():
-            end = seed.iloc[-1]
-            axes.plot(end["epoch"], min(end[quantity], LOSS_CEILING), color=line["color"], **style.CROSS)
-
-
-def _set_ticks(axes: Axes, ticks: np.ndarray) -> None:
-    """Those of the ticks that lie in the view; if fewer than two do, widen the view to the ticks that enclose it."""
-    low, high = axes.get_ylim()
+    Where fewer than two do, matplotlib's own take their place. The view is widened to the next tick on a side where
+    that is near, and spans 0.04 decades at least: what rounding does to equal values is nothing to look at.
+    """
+    scale = axes.yaxis.get_transform()
+    lowest, highest = scale.transform([values.min(), values.max()] if len(values) else ticks[[0, -1]])
+    pad = max(0.05 * (highest - lowest), 0.02)
+    low, high = scale.inverted().transform([lowest - pad, highest + pad])
+    if np.count_nonzero((ticks >= low) & (ticks <= high)) < 2:
+        ticks = MaxNLocator(4).tick_values(low, high)
+        ticks = ticks[ticks > 0]
+    for tick in ticks[ticks < low][-1:]:
+        low = tick if lowest - scale.transform(tick) < 3 * pad else low
+    for tick in ticks[ticks > high][:1]:
+        high = tick if scale.transform(tick) - highest < 3 * pad else high
     inside = ticks[(ticks >= low) & (ticks <= high)]
-    if len(inside) < 2:
-        first = max(np.searchsorted(ticks, low, side="right") - 1, 0)
-        inside = ticks[first : np.searchsorted(ticks, high) + 1]
-        axes.set_ylim(min(low, inside[0]), max(high, inside[-1]))
+    if len(inside) > 9:
+        inside = np.intersect1d(inside, ticks[::3])
+    axes.set_ylim(low, high)
     axes.set_yticks(inside, [f"{tick:g}" for tick in inside])
     axes.yaxis.set_minor_locator(NullLocator())
 
@@ -188,56 +218,44 @@ def ascent_step(gradient: np.ndarray, p: float, rho: float = 1.0) -> np.ndarray:
 
 
 def ball_data() -> pd.DataFrame:
-    """What Figure 2 draws, in the plane and in units of ρ: each ball's boundary, and where the ascent step lands on it.
+    """What Figure 2 draws, in units of ρ: the boundary of each ball, and where the ascent step of GRADIENT lands.
 
     Returns:
-        The columns label, p, curve ("gradient", "ball" or "step"), x, y, for one gradient, for p = 1, 2 and ∞, and for
-        the report's step for p = ∞ as its code takes it, ρ g/‖g‖_∞.
+        The columns label, p, curve ("ball" or "step"), x, y, for p = 1, 2 and ∞; and for p = ∞ also the step as the
+        report's code takes it, ρ g/‖g‖_∞.
     """
-    gradient = np.array([2.0, 1.0])
     angles = np.radians(np.arange(361))
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    parts = []
-
-    def add(label: str, p: float, curve: str, points: np.ndarray) -> None:
-        parts.append(pd.DataFrame(np.atleast_2d(points), columns=["x", "y"]).assign(label=label, p=p, curve=curve))
-
-    for p in (1.0, 2.0, math.inf):
-        add(BALL_LABELS[p], p, "ball", circle / np.linalg.norm(circle, p, axis=1, keepdims=True))
-        add(BALL_LABELS[p], p, "step", ascent_step(gradient, p))
-    add(AS_RUN_LABEL, math.inf, "step", gradient / np.abs(gradient).max())
-    return pd.concat(parts, ignore_index=True)[["label", "p", "curve", "x", "y"]]
-
-
-BALL_LABELS = {1.0: "p = 1", 2.0: "p = 2", math.inf: "p = ∞, as described"}
-AS_RUN_LABEL = "p = ∞, as run"
+    curves = [("p = ∞, as run", math.inf, "step", GRADIENT / np.abs(GRADIENT).max())]
+    for label, p in (("p = ∞, as described", math.inf), ("p = 2 (SAM)", 2.0), ("p = 1", 1.0)):
+        curves.append((label, p, "ball", circle / np.linalg.norm(circle, p, axis=1, keepdims=True)))
+        curves.append((label, p, "step", ascent_step(GRADIENT, p)))
+    return pd.concat(
+        [
+            pd.DataFrame(np.atleast_2d(points), columns=["x", "y"]).assign(label=label, p=p, curve=curve)
+            for label, p, curve, points in curves
+        ],
+        ignore_index=True,
+    )[["label", "p", "curve", "x", "y"]]
 
 
 def _draw_balls(data: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(style.COLUMN, 3.0), layout="constrained")
     axes = figure.subplots()
-    style.title(figure, "One gradient, (2, 1): its ascent step on each ball of radius ρ")
-    colours = style.METHOD_COLOURS
-    colours = {
-        BALL_LABELS[1.0]: style.GREY,
-        BALL_LABELS[2.0]: colours["sam"],
-        BALL_LABELS[math.inf]: colours["sam-linf-as-described"],
-        AS_RUN_LABEL: colours["sam-linf-as-run"],
-    }
+    style.title(figure, f"One gradient, ({GRADIENT[0]:g}, {GRADIENT[1]:g}): its ascent step on each ball of radius ρ")
     handles = []
     for index, (label, curves) in enumerate(data.groupby("label", sort=False)):
-        line = {"color": colours[label], "marker": style.MARKERS[index]}
+        colour, marker = BALL_COLOURS[label], style.MARKERS[index]
         ball, step = curves[curves["curve"] == "ball"], curves[curves["curve"] == "step"]
-        axes.plot(ball["x"], ball["y"], color=colours[label])
-        # The step as run has SAM's direction: it lies, wider, under SAM's.
-        wide = {"linewidth": 3, "zorder": 1.5} if label == AS_RUN_LABEL else {}
-        axes.plot([0, *step["x"]], [0, *step["y"]], color=colours[label], **wide)
-        axes.plot(step["x"], step["y"], **line, markersize=6, zorder=3)
-        handles.append(Line2D([], [], **line, label=label))
+        axes.plot(ball["x"], ball["y"], color=colour)
+        # The step as run comes first and is wider, since SAM's, of the same direction, lies on it.
+        axes.plot([0, *step["x"]], [0, *step["y"]], color=colour, linewidth=1.1 if len(ball) else 3)
+        axes.plot(step["x"], step["y"], color=colour, marker=marker, markersize=6, zorder=3)
+        handles.append(Line2D([], [], color=colour, marker=marker, label=label))
     axes.set_aspect("equal")
     ticks, texts = [-1, 0, 1], ["−ρ", "0", "ρ"]
     axes.set(xticks=ticks, yticks=ticks, xticklabels=texts, yticklabels=texts, xlabel="ε₁", ylabel="ε₂")
-    style.legend(figure, handles[:2], handles[2:])
+    style.legend(figure, handles[2:], handles[:2])
     return figure
 
 
@@ -248,25 +266,12 @@ def sensing_data(study: Study) -> pd.DataFrame:
     """What Figure 5 draws.
 
     Returns:
-        The columns label, method, rho, step, draws, diverged (how many draws' losses are not finite), and the median,
-        minimum and maximum of the loss over the draws.
+        The columns label, method, rho, step, draws, diverged (draws whose loss is inf), and the loss's median, minimum
+        and maximum over the draws.
     """
-    settings = study.artifact("figure5").settings
-    losses = read_sensing(study)
-    losses = losses[losses["rho"].isin(settings["sensing"]) & (losses["step"] <= settings["steps"])]
-    losses.insert(0, "label", losses["method"].map(labels.SENSING_TITLES))
-    return (
-        losses.assign(diverged=np.isinf(losses["loss"]))
-        .groupby(["label", "method", "rho", "step"], sort=False)
-        .agg(
-            draws=("draw", "count"),
-            diverged=("diverged", "sum"),
-            median=("loss", "median"),
-            minimum=("loss", "min"),
-            maximum=("loss", "max"),
-        )
-        .reset_index()
-    )
+    data = summarize_sensing(study, study.artifact("figure5"))
+    data.insert(0, "label", data["method"].map(labels.SENSING_TITLES))
+    return data.rename(columns={"loss_median": "median", "loss_min": "minimum", "loss_max": "maximum"})
 
 
 def _draw_sensing(study: Study, data: pd.DataFrame) -> Figure:
@@ -275,7 +280,7 @@ def _draw_sensing(study: Study, data: pd.DataFrame) -> Figure:
     panels = figure.subplots(1, len(radii), sharex=True, sharey=True, squeeze=False)[0]
     style.title(figure, f"Matrix sensing: {labels.sensing(study)}")
     colours = style.method_colours(list(data["method"].unique()))
-    handles = {}
+    handles, diverged = {}, False
     for axes, rho in zip(panels, radii, strict=True):
         for index, (label, curve) in enumerate(data[data["rho"] == rho].groupby("label", sort=False)):
             points = curve[np.isfinite(curve["median"])]
@@ -283,18 +288,22 @@ def _draw_sensing(study: Study, data: pd.DataFrame) -> Figure:
             axes.fill_between(points["step"], points["minimum"], points["maximum"], color=line["color"], **style.BAND)
             axes.plot(points["step"], points["median"], **line)
             if len(points) < len(curve):
+                diverged = True
                 axes.plot(points["step"].tail(1), points["median"].tail(1), color=line["color"], **style.CROSS)
             handles[label] = Line2D([], [], **line, label=label)
         axes.set(title=f"ρ = {rho:g}", xlabel="Step", yscale="log")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     panels[0].set_ylabel("Loss")
-    if panels[0].get_ylim()[1] <= LOSS_CEILING:
-        _set_ticks(panels[0], LOSS_TICKS)
+    losses = pd.concat([data["minimum"], data["maximum"]])
+    if losses.between(LOSS_TICKS[0], LOSS_CEILING).all():
+        _frame(panels[0], losses, LOSS_TICKS)
     draws = study.sensing["draws"]
     keys = [
         Line2D([], [], color=style.INK, label=f"median of {draws} draws"),
         Patch(color=style.INK, **style.BAND, label="range over draws"),
     ]
+    if diverged:
+        keys.append(Line2D([], [], color=style.INK, **style.CROSS, label="diverged here"))
     style.legend(figure, list(handles.values()), keys)
     return figure
 

@@ -1,13 +1,14 @@
 """Reading what runs have left as tidy frames, and runs.csv, which has one row for each run."""
 
 import io
+import math
 
 import numpy as np
 import pandas as pd
 
 from sharpness import files, paths, records
 from sharpness.errors import UserError
-from sharpness.study import Study, sensing_id
+from sharpness.study import Artifact, Study, sensing_id
 
 METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 LARGEST_LOSS = 1e308
@@ -50,7 +51,7 @@ def finite(histories: pd.DataFrame) -> pd.DataFrame:
 def summarize(study: Study, run_ids: list[str]) -> pd.DataFrame:
     """One row a run, in the order given: its spec, its status, its final and its best results.
 
-    The spec's milestones become one text, fractions separated by spaces, and p = ∞ the number inf. A key that a run's
+    A list in the spec becomes one text, its items separated by spaces, and p = ∞ the number inf. A key that a run's
     spec lacks is missing there, and so are the final results of a diverged run; best ones are over its finite epochs.
 
     Returns:
@@ -61,11 +62,7 @@ def summarize(study: Study, run_ids: list[str]) -> pd.DataFrame:
         UserError: as read_histories.
     """
     specs = [study.runs[run_id] for run_id in run_ids]
-    rows = [
-        {**spec, "milestones": " ".join(f"{fraction:g}" for fraction in spec["milestones"])}
-        | ({"p": float(spec["p"])} if "p" in spec else {})
-        for spec in specs
-    ]
+    rows = [{key: _scalar(value) for key, value in spec.items()} for spec in specs]
     runs = pd.DataFrame(rows, columns=_spec_columns(specs))
     runs.insert(0, "run_id", run_ids)
 
@@ -107,9 +104,36 @@ def read_sensing(study: Study) -> pd.DataFrame:
     return losses
 
 
+def summarize_sensing(study: Study, artifact: Artifact) -> pd.DataFrame:
+    """The spread of the loss over the draws, for the radii and steps that a table or figure shows.
+
+    Returns:
+        The columns method, rho, step, draws, diverged (draws whose loss is inf), loss_median, loss_min, loss_max.
+
+    Raises:
+        UserError: as read_sensing.
+    """
+    losses = read_sensing(study)
+    shown = losses["rho"].isin(artifact.settings["sensing"]) & (losses["step"] <= artifact.settings["steps"])
+    groups = losses[shown].assign(diverged=np.isinf(losses["loss"])).groupby(["method", "rho", "step"], sort=False)
+    return groups.agg(
+        draws=("draw", "count"),
+        diverged=("diverged", "sum"),
+        loss_median=("loss", "median"),
+        loss_min=("loss", "min"),
+        loss_max=("loss", "max"),
+    ).reset_index()
+
+
 def csv_text(frame: pd.DataFrame) -> str:
     """A frame as CSV with nine significant digits, which hold a float32 exactly; a missing value is empty."""
     return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+
+
+def _scalar(value: object) -> object:
+    if value == "inf":
+        return math.inf
+    return " ".join(f"{item:g}" for item in value) if isinstance(value, list) else value
 
 
 def _spec_columns(specs: list[dict]) -> list[str]:

@@ -18,15 +18,16 @@ COLUMN = 3.5  # inches, the width of a column and of every figure
 BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN, ROSE, GREY, YELLOW, SKY = (
     "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
 )  # fmt: skip
+# Those that meet in one figure differ under each of the common colour blindnesses, by lightness if not by hue.
 METHOD_COLOURS = {
     "sgd": "#333333",
     "sam": BLUE,
     "asam": GREEN,
-    "sam-linf-as-run": ORANGE,
-    "sam-linf-as-described": PINK,
-    "usam": VERMILION,
+    "sam-linf-as-run": VERMILION,
+    "sam-linf-as-described": BROWN,
+    "usam": ORANGE,
 }
-SPARE_COLOURS = (BROWN, SKY, GREY, ROSE, YELLOW)
+SPARE_COLOURS = (PINK, SKY, GREY, ROSE, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # The radius at which the report compares SAM with other methods: there it has its method's own colour.
 MAIN_RADIUS = 0.05
@@ -102,7 +103,7 @@ def shades(colour: str, radii: Sequence[float]) -> dict[float, str]:
     return {
         radius: _blend(colour, "black", 0.75 * (i - main) / above)
         if i > main
-        else _blend(colour, "white", 0.5 * (main - i) / max(below, 1))
+        else _blend(colour, "white", 0.4 * (main - i) / max(below, 1))
         for i, radius in enumerate(ordered)
     }
 
@@ -113,7 +114,7 @@ def title(figure: Figure, text: str) -> None:
 
 
 def legend(figure: Figure, left: list[Artist], right: list[Artist]) -> None:
-    """One legend below the axes, for which the figure grows: two columns, or one where two are wider than the figure."""
+    """Add one legend below the axes, for which the figure grows: in two columns, or in one if two are too wide."""
     blank = [Line2D([], [], linestyle="none", label=" ")] * (len(right) - len(left))
     drawn = figure.legend(handles=[*left, *blank, *right], loc="outside lower center", ncols=2)
     if drawn.get_window_extent().width > figure.bbox.width:

@@ -9,7 +9,7 @@ import pandas as pd
 from sharpness import files, paths, records
 from sharpness.errors import UserError, unknown
 from sharpness.evidence import labels
-from sharpness.evidence.runs import LARGEST_LOSS, csv_text, read_sensing, summarize
+from sharpness.evidence.runs import LARGEST_LOSS, csv_text, summarize, summarize_sensing
 from sharpness.study import Study, published
 
 # What config/published.yaml is of: Table I's training, Table III's radius.
@@ -132,8 +132,8 @@ def _radius_table(study: Study) -> Table:
         )
     return Table(
         title=f"{study.methods[spec['method']]['title']} on {labels.sized_network(spec)} by radius ρ: accuracy and "
-        "smoothed loss on the test set after the last epoch, mean ± sample standard deviation over n seeds; beside each "
-        f"the published value ({PUBLISHED_TRAINING}) and the difference, ours less the published one.",
+        "smoothed loss on the test set after the last epoch, mean ± sample standard deviation over n seeds; beside "
+        f"each the published value ({PUBLISHED_TRAINING}) and the difference, ours less the published one.",
         note=labels.training(study),
         header=["ρ", "Accuracy", "published", "difference", "Loss", "published", "difference", "n"],
         rows=rows,
@@ -159,8 +159,8 @@ def _adaptivity_table(study: Study) -> Table:
         if row.best:
             best.add(place)
     return Table(
-        title="Test accuracy after the last epoch by network and method, mean ± sample standard deviation over n seeds; "
-        "the highest mean of each network is bold.",
+        title="Test accuracy after the last epoch by network and method, mean ± sample standard deviation over n "
+        "seeds; the highest mean of each network is bold, unless seeds of it diverged.",
         note=labels.training(study),
         header=["Network", *methods],
         rows=rows,
@@ -170,21 +170,7 @@ def _adaptivity_table(study: Study) -> Table:
 
 
 def _sensing_table(study: Study) -> Table:
-    settings = study.artifact("table3").settings
-    losses = read_sensing(study)
-    losses = losses[losses["rho"].isin(settings["sensing"]) & (losses["step"] <= settings["steps"])]
-    data = (
-        losses.assign(diverged=losses["loss"] > LARGEST_LOSS)
-        .groupby(["rho", "step", "method"], sort=False)
-        .agg(
-            draws=("draw", "count"),
-            diverged=("diverged", "sum"),
-            loss_median=("loss", "median"),
-            loss_min=("loss", "min"),
-            loss_max=("loss", "max"),
-        )
-        .reset_index()
-    )
+    data = summarize_sensing(study, study.artifact("table3"))
     printed = {(row["step"], method): row[method] for row in published()["table3"] for method in ("sam", "usam")}
     data["published"] = [
         printed.get((row.step, row.method), math.nan) if row.rho == PUBLISHED_RADIUS else math.nan
@@ -237,13 +223,13 @@ def latex(table: Table, number: str) -> str:
     return "\n".join(
         [
             f"% Table {number}. {table.title}",
-            rf"\begin{{tabular}}{{l{'r' * (columns - 1)}}}",
+            rf"\begin{{tabular}}{{@{{}}l{'r' * (columns - 1)}@{{}}}}",
             r"\toprule",
             " & ".join(map(_latex_text, table.header)) + r" \\",
             r"\midrule",
             *[" & ".join(row) + r" \\" for row in rows],
             r"\bottomrule",
-            rf"\multicolumn{{{columns}}}{{l}}{{\footnotesize {_latex_text(table.note)}}} \\",
+            rf"\multicolumn{{{columns}}}{{@{{}}l@{{}}}}{{\footnotesize {_latex_text(table.note)}}} \\",
             r"\end{tabular}",
             "",
         ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import pickle
 import sys
 import time
 from pathlib import Path
@@ -10,8 +11,14 @@ import torch
 
 from sharpness import files
 
-# A checkpoint is written when what it costs is at most this part of the time since the last one.
-AFFORDABLE = 0.02
+# Raise the number when the state that the training loop saves gets another layout.
+MAGIC = b"sharpness checkpoint 1 "
+
+# Waiting for the disk would slow runs of short epochs by several percent, and they have little to lose when the power
+# fails: a checkpoint is synced where it follows the last one by at least this time (seconds).
+SYNC_INTERVAL = 1.0
+
+torch.serialization.set_crc32_options(False)  # the SHA-256 guards the content
 
 
 class CheckpointFile:
@@ -19,42 +26,43 @@ class CheckpointFile:
 
     Args:
         path: the file.
-        identity: the run_id, which names the spec and the training semantics; a checkpoint of another is not used.
+        identity: what the state belongs to: run, spec, data; a checkpoint of anything else is not used.
     """
 
-    def __init__(self, path: Path, identity: str):
+    def __init__(self, path: Path, identity: dict):
         self.path, self.identity = path, identity
-        self._saved_at, self._cost = time.monotonic(), 0.0
-
-    def affordable(self) -> bool:
-        """Whether enough time has passed since the last checkpoint for another one to cost next to nothing."""
-        return self._cost <= AFFORDABLE * (time.monotonic() - self._saved_at)
+        self._saved_at = time.monotonic()
 
     def save(self, state: dict) -> None:
         """Replace the checkpoint. `state` holds tensors, numbers, strings, lists and dicts."""
-        started = time.monotonic()
         buffer = io.BytesIO()
-        torch.save({"run_id": self.identity, **state}, buffer)
-        with files.replacing(self.path) as temporary, temporary.open("wb") as handle:
-            handle.write(hashlib.sha256(buffer.getbuffer()).hexdigest().encode() + b"\n")
+        torch.save({"identity": self.identity, **state}, buffer)
+        sync = time.monotonic() - self._saved_at >= SYNC_INTERVAL
+        with files.replacing(self.path, sync) as temporary, temporary.open("wb") as handle:
+            handle.write(_first_line(buffer.getbuffer()))
             handle.write(buffer.getbuffer())
         self._saved_at = time.monotonic()
-        self._cost = self._saved_at - started
 
-    def load(self, device: torch.device) -> dict | None:
-        """The state of the last complete checkpoint, or None.
+    def load(self) -> dict | None:
+        """The state of the last complete checkpoint, on the CPU, or None.
 
-        A file that is cut short, corrupt or of another run is renamed out of the way with a warning.
+        A file that is unreadable, cut short, corrupt or of another run is renamed out of the way with a warning.
         """
-        if not self.path.exists():
+        try:
+            content = memoryview(self.path.read_bytes())
+        except FileNotFoundError:
             return None
-        content = self.path.read_bytes()
-        digest, _, payload = content.partition(b"\n")
-        if hashlib.sha256(payload).hexdigest().encode() != digest:
-            return self._set_aside("cut short or corrupt")
-        state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-        if state.get("run_id") != self.identity:
-            return self._set_aside(f"of another run ({state.get('run_id')})")
+        except OSError as error:
+            return self._set_aside(f"unreadable ({error.strerror})")
+        start = len(_first_line(b""))
+        if content[:start] != _first_line(content[start:]):
+            return self._set_aside("cut short, corrupt or of another version")
+        try:
+            state = torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:
+            return self._set_aside("not a plain checkpoint")
+        if state["identity"] != self.identity:
+            return self._set_aside(f"of another run, or of other data ({state['identity']['run_id']})")
         return state
 
     def remove(self) -> None:
@@ -65,3 +73,7 @@ class CheckpointFile:
         aside = self.path.with_suffix(".unusable")
         self.path.replace(aside)
         print(f"sharpness: warning: {self.path} is {reason}; kept as {aside}, starting afresh", file=sys.stderr)
+
+
+def _first_line(payload: bytes | memoryview) -> bytes:
+    return MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"

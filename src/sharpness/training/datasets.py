@@ -1,14 +1,16 @@
 """Data sets prepared once into arrays of bytes on disk: scikit-learn's digits, CIFAR-10, or a folder of images."""
 
 import hashlib
+import io
 import json
 import pickle
 import re
 import shutil
 import tarfile
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
@@ -81,21 +83,23 @@ def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
 
 
 def open_arrays(folder: Path) -> tuple[Arrays, dict]:
-    """The prepared arrays, memory-mapped (copy on write), and their meta.json.
+    """The prepared arrays, memory-mapped (copy on write), and their meta.json, checked against their digest.
 
     Raises:
         UserError: the folder is damaged.
     """
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if meta["sha256"] != _digest(folder):
+            raise ValueError("its content has changed")
         loaded = [np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in ARRAYS]
         return Arrays(*loaded, tuple(meta["classes"])), meta
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: prepared data damaged ({error}); delete this folder and run again") from None
 
 
 def read_digits() -> Arrays:
-    """scikit-learn's 1,797 handwritten digits, 8×8, in a fixed stratified split: 512 for training, the rest for test."""
+    """scikit-learn's 1,797 handwritten digits, 8×8, in a fixed stratified split: 512 train, the rest test."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -119,16 +123,15 @@ def download_cifar10(folder: Path, show_progress: bool = False) -> Path:
 
     archive = folder / CIFAR10.filename
     if not archive.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        with _fresh_folder(folder / ".incomplete") as incomplete:
             try:
-                download_url(CIFAR10.url, temporary, CIFAR10.filename, CIFAR10.tgz_md5)
-            except (URLError, RuntimeError, TimeoutError, ConnectionError) as error:
+                download_url(CIFAR10.url, incomplete, CIFAR10.filename, CIFAR10.tgz_md5)
+            except (URLError, HTTPException, RuntimeError, TimeoutError, ConnectionError) as error:
                 raise UserError(
                     f"CIFAR-10 could not be downloaded from {CIFAR10.url} ({error}); check the network and run again, "
                     f"or put {CIFAR10.filename} into {folder}"
                 ) from None
-            (Path(temporary) / CIFAR10.filename).replace(archive)
+            (incomplete / CIFAR10.filename).replace(archive)
     if files.sha256(archive) != CIFAR10_SHA256:
         raise UserError(f"{archive}: not CIFAR-10's archive (cut short or altered); delete it and run again")
     return archive
@@ -173,11 +176,11 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_image_folder(folder: Path, show_progress: bool = False) -> Arrays:
-    """Images in train/<class>/ and test/<class>/, all of one size; grey if the first is, else RGB.
+    """Images in train/<class>/ and test/<class>/, all of one square size; grey if the first is, else RGB.
 
     Raises:
-        UserError: the folder is missing, empty or unreadable, the classes of train and test differ, an image is corrupt,
-            or the sizes differ.
+        UserError: the folder is missing, empty or unreadable, the classes of train and test differ, an image is
+            corrupt, or the images are not all of one square size.
     """
     classes = _class_folders(folder / "train")
     others = set(classes) ^ set(_class_folders(folder / "test"))
@@ -199,7 +202,7 @@ def read_image_folder(folder: Path, show_progress: bool = False) -> Arrays:
 
 
 class _Decoder:
-    """Decodes images, all to the mode and size of the first."""
+    """Decodes images, all to the mode of the first and of its size."""
 
     def __init__(self, first: Path):
         self.first, self.mode, self.size = first, None, None
@@ -215,11 +218,14 @@ class _Decoder:
                 pixels = np.asarray(image.convert(self.mode))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from None
-        self.size = self.size or pixels.shape
-        if pixels.shape != self.size:
+        height, width = pixels.shape[:2]
+        if height != width:
+            raise UserError(f"{path}: {width}×{height} pixels; bring all images to one square size")
+        self.size = self.size or width
+        if width != self.size:
             raise UserError(
-                f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels, but {self.first} has "
-                f"{self.size[1]}×{self.size[0]}; bring all images to one size"
+                f"{path}: {width}×{height} pixels, but {self.first} has {self.size}×{self.size}; "
+                "bring all images to one square size"
             )
         return pixels.reshape(*pixels.shape[:2], -1)
 
@@ -240,7 +246,9 @@ def _class_folders(folder: Path) -> list[str]:
 
 def _image_files(folder: Path) -> list[Path]:
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        found = sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        )
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from None
     if not found:
@@ -250,23 +258,37 @@ def _image_files(folder: Path) -> list[Path]:
 
 def _write(arrays: Arrays, dataset: dict, folder: Path) -> None:
     """Write the arrays and their description beside the final folder, then rename it into place."""
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
+    with _fresh_folder(folder.with_name(f".{folder.name}")) as temporary:
         for name in ARRAYS:
-            with (temporary / f"{name}.npy").open("wb") as handle:
-                np.save(handle, getattr(arrays, name))
-        digests = {name: files.sha256(temporary / f"{name}.npy") for name in ARRAYS}
+            content = io.BytesIO()  # straight to a file, NumPy reports a full disk without saying so
+            np.save(content, getattr(arrays, name))
+            with files.replacing(temporary / f"{name}.npy") as path:
+                path.write_bytes(content.getbuffer())
         pixels = arrays.train_images.reshape(-1, arrays.train_images.shape[-1])
         meta = {
             "title": dataset["title"],
             "classes": list(arrays.classes),
             "mean": pixels.mean(axis=0, dtype=np.float64).tolist(),
             "std": pixels.std(axis=0, dtype=np.float64).tolist(),
-            "sha256": hashlib.sha256("".join(digests[name] for name in ARRAYS).encode()).hexdigest(),
+            "sha256": _digest(temporary),
         }
         files.write_json(temporary / "meta.json", meta)
         shutil.rmtree(folder, ignore_errors=True)
-        temporary.chmod(0o755)
         temporary.replace(folder)
+
+
+def _digest(folder: Path) -> str:
+    """One SHA-256 for the four arrays of a prepared folder."""
+    digests = [files.sha256(folder / f"{name}.npy") for name in ARRAYS]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+@contextmanager
+def _fresh_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder, whatever a killed predecessor has left there; removed in the end unless it was renamed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -62,7 +62,7 @@ def _claim_slot(gpus: list[str], slots: int) -> tuple[int, FileLock]:
 
 
 def configure(device: torch.device, precision: str) -> None:
-    """Set this process up for reproducible arithmetic: one CPU thread, deterministic algorithms, the precision asked for.
+    """Set this process up for reproducible arithmetic: one CPU thread, deterministic algorithms, the given precision.
 
     Args:
         device: where the run computes.

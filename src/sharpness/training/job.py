@@ -13,7 +13,7 @@ from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import load_data
 from sharpness.training.datasets import prepare
 from sharpness.training.device import claim_device, configure, describe
-from sharpness.training.loop import Outcome, train
+from sharpness.training.loop import Outcome, SettingError, train
 from sharpness.training.start_up import skip_compiler_import
 
 
@@ -28,23 +28,31 @@ def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, ru
         runs_per_gpu: how many runs may share a GPU.
 
     Raises:
-        UserError: an unknown run, a fault of the data, the device or the settings, or the GPU's memory is exhausted.
+        UserError: an unknown run, a fault of the data, the device or the settings, or the memory is exhausted.
         Interrupted: a signal stopped the run; its checkpoint is saved.
     """
     spec = study.spec(run_id)
+    scale_file = f"config/scales/{study.scale}.yaml"
     show_progress = sys.stderr.isatty()
     prepared = prepare(study.settings["dataset"], data_dir, show_progress)
-    checkpoint = CheckpointFile(paths.checkpoint(study.scale, run_id), run_id)
     with claim_device(device_name, runs_per_gpu) as device:
         configure(device, spec["precision"])
         skip_compiler_import()
         try:
             data = load_data(prepared, spec, device)
+            identity = {"run_id": run_id, "spec": spec, "data_sha256": data.sha256}
+            checkpoint = CheckpointFile(paths.checkpoint(study.scale, run_id), identity)
             outcome = train(spec, data, device, checkpoint, show_progress)
-        except torch.cuda.OutOfMemoryError:
+        except SettingError as error:
+            file = "config/study.yaml" if error.key.startswith("methods.") else scale_file
+            raise UserError(f"{file}: {error}") from None
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
             raise UserError(
-                f"{run_id}: GPU memory exhausted with batch_size {spec['batch_size']}; choose a smaller batch, or "
-                f"precision bf16, in config/scales/{study.scale}.yaml, or a smaller runs_per_gpu in config/config.yaml"
+                f"{run_id}: {'GPU' if device.type == 'cuda' else 'main'} memory exhausted with batch_size "
+                f"{spec['batch_size']}; choose a smaller batch or network, or precision bf16, in {scale_file}, or run "
+                "fewer at once (runs_per_gpu in config/config.yaml, snakemake --cores)"
             ) from None
         gpu_memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
         on = describe(device)
@@ -61,3 +69,9 @@ def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, ru
     write_run(paths.run(study.scale, run_id), outcome.history, run)
     checkpoint.remove()
     return outcome
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; for the CPU's, and for that of CUDA's libraries, torch has no type of its own."""
+    known = ("DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in known)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sharpness.errors import UserError
 from sharpness.networks import build_network
 from sharpness.records import COMPLETED, DIVERGED, EpochRecord
 from sharpness.study import network_arguments
@@ -20,6 +19,18 @@ from sharpness.training.signals import Interrupted, StopRequest
 from sharpness.training.step import autocast, build_optimizer, build_step
 
 TEST_BATCH = 512
+
+
+class SettingError(ValueError):
+    """A setting that the network, the optimizer or the data set at hand does not allow.
+
+    Attributes:
+        key: where the setting lies in its configuration file.
+    """
+
+    def __init__(self, key: str, reason: object):
+        super().__init__(f"{key}: {reason}")
+        self.key = key
 
 
 @dataclass(frozen=True)
@@ -46,26 +57,22 @@ def train(
         spec: the run's spec (sharpness.study).
         data: its data set, on the device.
         device: where to compute; `sharpness.training.device.configure` has been called.
-        checkpoint: where a stopped run continues from. It is saved after an epoch whenever that costs next to nothing,
-            and in mid-epoch when SIGTERM or SIGINT asks the run to stop.
+        checkpoint: where a stopped run continues from. It is saved after every epoch but the last, and in mid-epoch
+            when SIGTERM or SIGINT asks the run to stop.
         show_progress: show a progress bar of epochs.
 
     Raises:
-        UserError: the batch is larger than the training set.
+        SettingError: the network, the optimizer or the batch size does not go with the data or in itself.
         Interrupted: a signal stopped the run; the checkpoint holds it.
     """
     images, batch_size = len(data.train_labels), spec["batch_size"]
-    if batch_size > images:
-        raise UserError(f"batch_size is {batch_size}, but the training set has {images} images; choose a smaller batch")
+    _check_batch(batch_size, images)
     torch.manual_seed(spec["seed"])
-    model = build_network(
-        spec["network"],
-        in_channels=data.channels,
-        image_size=data.image_size,
-        num_classes=data.classes,
-        **network_arguments(spec),
-    ).to(device, memory_format=torch.channels_last)
-    optimizer = build_optimizer(model, spec)
+    model = _build_model(spec, data).to(device, memory_format=torch.channels_last)
+    try:
+        optimizer = build_optimizer(model, spec)
+    except ValueError as error:
+        raise SettingError(f"methods.{spec['method']}", error) from None
     loss = SmoothedLoss(data.classes, spec["label_smoothing"])
     step = build_step(model, optimizer, loss, spec["precision"])
     logits = torch.zeros(images, data.classes, device=device)  # of the epoch's first passes, in the order shown
@@ -75,19 +82,19 @@ def train(
     def state() -> dict:
         return {
             "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizer": optimizer.state_dict()["state"],  # the rest of it follows from the spec and the epoch
             "random": _random_state(device),
-            "history": [astuple(record) for record in history],
+            "history": torch.tensor([astuple(record) for record in history], dtype=torch.float64),
             "done": done,
             "logits": logits,
             "seconds": seconds + time.monotonic() - started,
         }
 
-    if saved := checkpoint.load(device):
+    if saved := checkpoint.load():
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["optimizer"]})
         _set_random_state(saved["random"], device)
-        history = [EpochRecord(*row) for row in saved["history"]]
+        history = [EpochRecord(int(epoch), *values) for epoch, *values in saved["history"].tolist()]
         done, seconds = saved["done"], saved["seconds"]
         logits.copy_(saved["logits"])
 
@@ -119,7 +126,7 @@ def train(
             if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
                 status = DIVERGED
                 break
-            if checkpoint.affordable() and epoch < spec["epochs"]:
+            if epoch < spec["epochs"]:
                 checkpoint.save(state())
     return Outcome(history, status, seconds + time.monotonic() - started)
 
@@ -130,6 +137,31 @@ def evaluate(model: nn.Module, data: Data, loss: SmoothedLoss, precision: str) -
     with torch.inference_mode(), autocast(data.test_inputs.device, precision):
         logits = torch.cat([model(inputs) for inputs in data.test_inputs.split(TEST_BATCH)])
     return _score(loss, logits.float(), data.test_labels)
+
+
+def _check_batch(batch_size: int, images: int) -> None:
+    if batch_size > images:
+        raise SettingError(
+            "batch_size", f"{batch_size} is more than the {images} images of the training set; choose a smaller batch"
+        )
+    if images % batch_size == 1 or batch_size == 1:
+        raise SettingError(
+            "batch_size",
+            f"{batch_size} leaves a batch of one image out of {images}, too few for BatchNorm; choose another",
+        )
+
+
+def _build_model(spec: dict, data: Data) -> nn.Module:
+    try:
+        return build_network(
+            spec["network"],
+            in_channels=data.channels,
+            image_size=data.image_size,
+            num_classes=data.classes,
+            **network_arguments(spec),
+        )
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"networks.{spec['network']}", error) from None
 
 
 def _score(loss: SmoothedLoss, logits: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -146,6 +178,6 @@ def _random_state(device: torch.device) -> dict:
 
 
 def _set_random_state(states: dict, device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"].cpu())
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:  # a run may have begun on the CPU
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -18,7 +18,7 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """While in this context, the signals set `signal` instead of ending the process; outside the main thread, nothing."""
+    """While in this context, the signals set `signal` instead of ending the process; only in the main thread."""
 
     def __init__(self) -> None:
         self.signal: int | None = None

@@ -1,0 +1,72 @@
+"""(f) Matrix sensing: trajectories per second of a sweep, against one trajectory after the other."""
+
+from statistics import median
+
+import torch
+from measure import interleaved, machine, ratio
+from reference import sense_by_loop, sense_by_product
+from tables import markdown, times
+
+from sharpness.problems.matrix_sensing import Run, Setting, sweep
+
+OURS, LOOP, PRODUCT = "sweep", "loop", "product"
+TITLES = {
+    OURS: "sharpness, the whole sweep at once",
+    PRODUCT: "one trajectory, its measurements in one product",
+    LOOP: "one trajectory, measurement by measurement",
+}
+TARGET = 50.0
+RUNS = [Run(method, rho) for method in ("sam", "usam") for rho in (0.001, 0.005, 0.01, 0.1)]
+
+
+def measure(
+    device: torch.device, budget: float = 20.0, setting: Setting = Setting(), runs: list[Run] = RUNS, draws: int = 20
+) -> dict:
+    """Time a sweep, measurements and starts included, and a single trajectory of both references, without theirs.
+
+    Args:
+        device: where.
+        budget: seconds.
+        setting: by default the report's.
+        runs: by default the study's methods and radii.
+        draws: of the sweep; by default the study's.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def gaussian(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, dtype=torch.float64, generator=generator).to(device)
+
+    side = setting.dimension
+    matrices = gaussian(setting.measurements, side, side)
+    factor, start = gaussian(side, setting.rank), gaussian(side, setting.iterate_rank)
+    problem = (matrices, factor @ factor.T / side, start / side**0.5, runs[0], setting)
+    seconds = interleaved(
+        {
+            OURS: lambda: sweep(setting, runs, draws, device=device),
+            PRODUCT: lambda: sense_by_product(*problem),
+            LOOP: lambda: sense_by_loop(*problem),
+        },
+        budget,
+        device,
+    )
+    trajectories = {OURS: draws * len(runs), PRODUCT: 1, LOOP: 1}
+    rows = [
+        {
+            "name": name,
+            "trajectories": count,
+            "rounds": len(seconds[name]),
+            "per_second": count / median(seconds[name]),
+            "speedup": trajectories[OURS] / count * ratio(seconds, name, OURS),
+        }
+        for name, count in trajectories.items()
+    ]
+    return {"machine": machine(device), "target": TARGET, "rows": rows}
+
+
+def tables(result: dict) -> dict[str, str]:
+    header = ["", "trajectories a second", "the sweep is faster by"]
+    rows = [
+        [TITLES[row["name"]], f"{row['per_second']:.3g}", times(row["speedup"]) if row["name"] != OURS else ""]
+        for row in result["rows"]
+    ]
+    return {"sensing": markdown(header, rows)}

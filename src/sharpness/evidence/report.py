@@ -1,0 +1,95 @@
+"""The report: one Markdown source, filled in with the study's numbers, as a self-contained HTML page and as PDF."""
+
+from pathlib import Path
+
+import jinja2
+import pypandoc
+import typst
+
+from sharpness import files, paths
+from sharpness.evidence import manifest
+from sharpness.evidence.facts import read_facts
+from sharpness.evidence.hover import hover_points
+from sharpness.evidence.verify import check
+from sharpness.evidence.wording import FILTERS
+from sharpness.study import Study
+
+SOURCES = Path("workflow/report")
+
+
+def write_report(study: Study) -> None:
+    """Write results/<scale>/report.html and report.pdf, and beside them MANIFEST.json and the resolved config.yaml.
+
+    Runs that are missing, stale or altered do not stop it: the report shows them in a badge.
+
+    Raises:
+        UserError: a table, a figure, runs.csv or claims.csv is missing.
+    """
+    record = manifest.build(study)
+    markdown = fill_in(study, record, check(study))
+    html, pdf = (paths.results(study.scale) / f"report.{suffix}" for suffix in ("html", "pdf"))
+    files.write_text(html, to_html(markdown))
+    with files.replacing(pdf) as temporary:
+        temporary.write_bytes(to_pdf(markdown))
+    manifest.write(study, record, [html, pdf])
+
+
+def fill_in(study: Study, record: dict, findings: list[str]) -> str:
+    """The report as Markdown.
+
+    Args:
+        record: the manifest, as manifest.build gives it.
+        findings: what is wrong with the results, as verify.check gives it.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(SOURCES),
+        undefined=jinja2.StrictUndefined,
+        # Markdown's {#identifier} would open one of Jinja's own comments.
+        comment_start_string="<!--",
+        comment_end_string="-->",
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= FILTERS
+    template = environment.get_template("report.md")
+    return template.render(read_facts(study), manifest=record, findings=findings, hover=hover_points(study))
+
+
+def to_html(markdown: str) -> str:
+    """The report's Markdown as one HTML page that needs no other file: style, script and figures are inside."""
+    return _pandoc(
+        markdown,
+        "html5",
+        f"--template={SOURCES / 'report.html'}",
+        "--embed-resources",
+        "--mathml",
+        "--shift-heading-level-by=1",
+        "--number-sections",
+        "--toc",
+        "--toc-depth=2",
+    )
+
+
+def to_pdf(markdown: str) -> bytes:
+    """The report's Markdown as PDF, the same bytes each time, in fonts that typst brings with it."""
+    source = _pandoc(markdown, "typst", f"--template={SOURCES / 'report.typ'}")
+    return typst.compile(source.encode(), root=".", ignore_system_fonts=True, timestamp=0)
+
+
+def _pandoc(markdown: str, target: str, *arguments: str) -> str:
+    return pypandoc.convert_text(
+        markdown,
+        target,
+        format="markdown",
+        extra_args=[
+            "--standalone",
+            "--citeproc",
+            f"--bibliography={SOURCES / 'references.bib'}",
+            "--metadata=link-citations:true",
+            f"--lua-filter={SOURCES / 'report.lua'}",
+            f"--resource-path=.:{SOURCES}",
+            # A table with a longer line in its source would get columns of fixed widths.
+            "--columns=10000",
+            *arguments,
+        ],
+    )

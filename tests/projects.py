@@ -1,0 +1,122 @@
+"""Copies of the project that a test runs, changes and kills."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from sharpness.study import load_study
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("Snakefile", "config", "environment.yml", "profiles", "src", "workflow")
+
+# `sharpness`, noting in the file EVENTS each epoch that it starts and each checkpoint that it begins to write.
+NOTING = """
+import os, sys
+from sharpness.training import checkpoint, loop
+
+def noting(function, event):
+    def noted(*arguments):
+        with open(os.environ["EVENTS"], "a") as file:
+            file.write(event(*arguments) + "\\n")
+        return function(*arguments)
+    return noted
+
+loop.draw_epoch = noting(loop.draw_epoch, lambda seed, epoch, *rest: f"epoch {epoch}")
+checkpoint.CheckpointFile.save = noting(checkpoint.CheckpointFile.save, lambda *rest: "checkpoint")
+
+from sharpness.cli import main
+sys.exit(main())
+"""
+
+
+def copy(folder: Path) -> Path:
+    """Copy what the pipeline needs, without results and data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy2(source, folder / name)
+    return folder
+
+
+def edit(file: Path, change: Callable[[dict], object]) -> None:
+    """Change a YAML file through its parsed content."""
+    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    change(settings)
+    file.write_text(yaml.safe_dump(settings, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+
+def find_run(folder: Path, scale: str = "smoke", **values: object) -> str:
+    """The first run_id of a scale whose spec has these values."""
+    runs = load_study(scale, folder).runs
+    return next(name for name, spec in runs.items() if all(spec.get(key) == value for key, value in values.items()))
+
+
+def environment(folder: Path, **extra: str) -> dict[str, str]:
+    """The environment in which commands take the package from the copy."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "PYTHONPATH": str(folder / "src")} | extra
+
+
+def start(folder: Path, *words: str, **extra: str) -> subprocess.Popen:
+    """Start a command in a process group of its own, in the copy; what it prints can be read from it."""
+    return subprocess.Popen(
+        words,
+        cwd=folder,
+        env=environment(folder, **extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(folder: Path, *words: str, **extra: str) -> subprocess.CompletedProcess:
+    """Run a command in the copy to its end; stdout has all that it printed."""
+    process = start(folder, *words, **extra)
+    output, _ = process.communicate()
+    return subprocess.CompletedProcess(words, process.returncode, output)
+
+
+def snakemake(folder: Path, *words: str, cores: int = 2) -> subprocess.CompletedProcess:
+    """Run the pipeline of a copy at the smoke scale; what is asked for comes after the options."""
+    return run(folder, "snakemake", "--cores", str(cores), "--config", "scale=smoke", "--", *words)
+
+
+def train(run_id: str, scale: str = "smoke", noting: bool = False) -> list[str]:
+    """The command that trains one run; with `noting`, what it does is noted in the file that EVENTS names."""
+    program = ["-c", NOTING] if noting else ["-m", "sharpness"]
+    return [sys.executable, *program, "train", "--scale", scale, "--run", run_id, "--device", "cpu"]
+
+
+def kill(process: subprocess.Popen) -> None:
+    """kill -9 a process and everything below it."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds: float = 60) -> bool:
+    """Whether the condition came to hold while the process ran; looks every millisecond."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        if process.poll() is not None:
+            return bool(condition())
+        time.sleep(0.001)
+    raise AssertionError(f"waited {seconds} s in vain")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its relative path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

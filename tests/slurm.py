@@ -1,0 +1,167 @@
+"""The workflow on a real Slurm cluster of one node: the results are those of this machine alone, killed jobs or not.
+
+`make test-slurm` runs it. The node has two CPUs, and two "GPUs" that only Slurm believes in: runs compute on the CPU.
+"""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+import yaml
+from slurm_cluster import Cluster, obstacle, running, wait_for
+
+from sharpness import paths
+from sharpness.study import load_study, sensing_id
+from sharpness.training.checkpoint import CheckpointFile
+
+ROOT = Path(__file__).parents[1]
+PROJECT = ("Snakefile", "config", "workflow", "profiles", "src", "environment.yml")
+ON_SLURM = (
+    *("--workflow-profile", "profiles/slurm"),
+    *("--slurm-status-command", "squeue"),  # the cluster keeps no accounts
+    *("--slurm-init-seconds-before-status-checks", "5"),
+)
+LIMIT = 300  # seconds for one call of Snakemake
+DAY = 86400.0
+
+pytestmark = [pytest.mark.skipif(bool(obstacle()), reason=str(obstacle())), pytest.mark.timeout(4 * LIMIT)]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """A cluster, whose log of its jobs is printed in the end."""
+    with running(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+        log = (cluster.folder / "slurmctld.log").read_text().splitlines()
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("", *(line for line in log if "JobId=" in line), sep="\n")
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> tuple[Path, Path]:
+    """Two copies of the project: for the cluster, and for this machine alone."""
+    copies = tmp_path / "cluster", tmp_path / "alone"
+    for copy in copies:
+        copy.mkdir()
+        for name in PROJECT:
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
+    return copies
+
+
+def test_tiny_runs_share_jobs_and_give_the_local_results(cluster: Cluster, projects: tuple[Path, Path]):
+    on_slurm, alone = projects
+    study = load_study("smoke", alone)
+    losses = paths.sensing("smoke", sensing_id(study.sensing)) / "losses.csv"
+    grouped = ["--groups", "train=tiny", "--group-components", "tiny=11"]
+    asked = ["--set-resources", "train:gpu=0", "train:runtime=5"]
+    with workflow(cluster, on_slurm, "smoke", [paths.results("smoke") / "runs.csv", losses], *grouped, *asked):
+        pass
+    execute(alone, "smoke", [*(["train", "--run", run_id] for run_id in study.runs), ["sense"], ["runs"]])
+
+    assert tables(on_slurm, "smoke") == tables(alone, "smoke")
+    jobs = [job for job in cluster.jobs() if "tiny" in job["comment"]]
+    assert len(study.runs) > 11
+    assert len(jobs) == 2
+    assert {job["gpus"] for job in jobs} == {"N/A"}
+
+
+def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, projects: tuple[Path, Path]):
+    on_slurm, alone = projects
+    for project in projects:
+        lengthen(project)
+    runs = [run_id for run_id, spec in load_study("long", alone).runs.items() if is_chosen(spec)]
+    checkpoints = {run_id: on_slurm / paths.checkpoint("long", run_id) for run_id in runs}
+
+    with workflow(cluster, on_slurm, "long", [paths.run("long", run_id) / "history.csv" for run_id in runs]):
+        preempted = wait_for(lambda: next((run for run in runs if checkpoints[run].exists()), None), 90, "a checkpoint")
+        cluster.command("scontrol", "requeue", jobs_of(cluster, preempted)[0]["id"])
+        crashed = next(run_id for run_id in runs if run_id != preempted)
+        wait_for(checkpoints[crashed].exists, 90, "the other run's checkpoint")
+        training(cluster, crashed)[0].kill()
+        for run_id in crashed, preempted:
+            wait_for(lambda run_id=run_id: not training(cluster, run_id), 20, f"the end of {run_id}")
+            mark(checkpoints[run_id])
+    execute(alone, "long", [["train", "--run", run_id] for run_id in runs])
+
+    assert tables(on_slurm, "long") == tables(alone, "long")
+    for run_id in runs:
+        record = json.loads((on_slurm / paths.run("long", run_id) / "run.json").read_text())
+        assert record["cost"]["seconds"] > DAY
+    assert [job["restarts"] for job in jobs_of(cluster, preempted)] == ["1"]
+    assert sorted(job["state"] for job in jobs_of(cluster, crashed)) == ["COMPLETED", "FAILED"]
+    assert {job["gpus"] for run_id in runs for job in jobs_of(cluster, run_id)} == {"gres:gpu:1"}
+
+
+@contextmanager
+def workflow(cluster: Cluster, project: Path, scale: str, targets: list[Path], *options: str) -> Iterator[None]:
+    """Run the workflow on the cluster beside this context, to its end, and print its log, which a failing test shows."""
+    call = ["snakemake", *ON_SLURM, *options, "--config", f"scale={scale}", "device=cpu", "--", *map(str, targets)]
+    with (project / "snakemake.log").open("w+") as log:
+        process = subprocess.Popen(call, cwd=project, env=cluster.environment, stdout=log, stderr=log)
+        try:
+            yield
+            process.wait(timeout=LIMIT)
+        finally:
+            process.kill()
+            log.seek(0)
+            print(log.read())
+    assert process.returncode == 0
+
+
+def execute(project: Path, scale: str, commands: list[list[str]]) -> None:
+    """Execute `sharpness` commands at a scale here, in one process: importing torch takes longer than a smoke run."""
+    script = "import json, sys; from sharpness.cli import main; sys.exit(any(map(main, json.loads(sys.argv[1]))))"
+    calls = [[*command, "--scale", scale] for command in commands]
+    environment = os.environ | {"PYTHONPATH": str(project / "src")}
+    subprocess.run([sys.executable, "-c", script, json.dumps(calls)], cwd=project, env=environment, check=True)
+
+
+def tables(project: Path, scale: str) -> dict[str, bytes]:
+    """Every CSV file of a scale's results."""
+    folder = project / paths.results(scale)
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*.csv")}
+
+
+def lengthen(project: Path) -> None:
+    """Add the scale "long": the smoke scale with epochs enough to be hit in the middle."""
+    scales = project / "config/scales"
+    settings = yaml.safe_load((scales / "smoke.yaml").read_text()) | {"epochs": 20}
+    (scales / "long.yaml").write_text(yaml.safe_dump(settings))
+
+
+def is_chosen(spec: dict) -> bool:
+    return spec["network"] == "wide_resnet" and spec["method"] == "sam" and spec["rho"] == 0.05
+
+
+def jobs_of(cluster: Cluster, run_id: str) -> list[dict[str, str]]:
+    return [job for job in cluster.jobs() if run_id in job["comment"]]
+
+
+def training(cluster: Cluster, run_id: str) -> list[psutil.Process]:
+    """The process that trains the run, if there is one."""
+    found = []
+    for process in cluster.processes():
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue
+        if "sharpness" in words[:3] and run_id in words:
+            found.append(process)
+    return found
+
+
+def mark(checkpoint: Path) -> None:
+    """Add a day to the time that the checkpoint's run has taken so far: a run that continues from it will report it."""
+    payload = checkpoint.read_bytes().partition(b"\n")[2]
+    file = CheckpointFile(checkpoint, torch.load(io.BytesIO(payload), weights_only=True)["identity"])
+    state = file.load()
+    file.save({**state, "seconds": state["seconds"] + DAY})

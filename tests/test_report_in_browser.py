@@ -1,0 +1,250 @@
+"""report.html in a real browser: it works alone, on a phone, in the dark, and with and without JavaScript."""
+
+import shutil
+
+import finished
+import pandas as pd
+import pytest
+
+from sharpness import paths
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"viewport": {"width": 1200, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True}
+DARK = {**DESKTOP, "color_scheme": "dark"}
+WITHOUT_SCRIPT = {**DESKTOP, "java_script_enabled": False}
+
+# Contrast by WCAG 2 of every element that has text of its own, against the nearest background behind it.
+CONTRASTS = """() => {
+  const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const background = (element) => {
+    for (let node = element; node; node = node.parentElement) {
+      const colour = channels(getComputedStyle(node).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+  };
+  return [...document.body.querySelectorAll("*")]
+    .filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .filter((element) => element.getClientRects().length)
+    .map((element) => {
+      const [a, b] = [channels(getComputedStyle(element).color), background(element)].map(luminance);
+      return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.outerHTML.slice(0, 80)];
+    });
+}"""
+# Where each in-page link's target comes to lie in the window after the link is followed.
+LANDINGS = """() => [...new Set([...document.querySelectorAll("a[href^='#']")].map((link) => link.hash))].map((hash) => {
+  scrollTo(0, 0);
+  location.hash = hash;
+  const target = document.getElementById(decodeURIComponent(hash.slice(1)));
+  const box = target?.getBoundingClientRect();
+  return [hash, Boolean(box) && box.height > 0 && box.top < innerHeight && box.bottom > 0];
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip(f"no browser on PATH ({', '.join(BROWSERS)})")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield finished.project(folder)
+
+
+@pytest.fixture
+def open_report(browser, study):
+    """Open the report, and at the end check that it asked for nothing and complained of nothing."""
+    contexts, complaints, requests = [], [], []
+
+    def open_it(options):
+        context = browser.new_context(**options, offline=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((paths.results(study.scale) / "report.html").resolve().as_uri())
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert sum(url.startswith("file:") for url in requests) == len(contexts)
+
+
+@pytest.mark.parametrize(
+    "options", [DESKTOP, PHONE, DARK, WITHOUT_SCRIPT], ids=["desktop", "phone", "dark", "no script"]
+)
+def test_every_figure_and_table_is_to_be_seen(open_report, options):
+    page = open_report(options)
+
+    images = page.locator("figure img")
+    assert images.count() == 5
+    for image in images.all():
+        # Without scripts nothing can be evaluated in the page; the box is measured from outside.
+        box = image.bounding_box()
+        assert box["width"] > 200
+        assert box["height"] > 100
+    for table in page.locator("table").all():
+        assert table.bounding_box()["height"] > 30
+
+
+def test_the_images_are_decoded(open_report):
+    sizes = open_report(DESKTOP).eval_on_selector_all("figure img", "images => images.map(i => i.naturalWidth)")
+
+    assert len(sizes) == 5
+    assert min(sizes) > 0
+
+
+def test_every_link_lands(open_report):
+    landings = open_report(DESKTOP).evaluate(LANDINGS)
+
+    assert len(landings) > 25
+    assert [hash for hash, landed in landings if not landed] == []
+
+
+@pytest.mark.parametrize("width", [390, 768, 1200, 1920])
+def test_the_page_never_scrolls_sideways_but_a_wide_table_does(open_report, width):
+    page = open_report({"viewport": {"width": width, "height": 844}})
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    boxes = page.eval_on_selector_all(".scroll", "boxes => boxes.map(b => b.scrollWidth - b.clientWidth)")
+    assert (max(boxes) > 100) == (width == 390)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_background(open_report, scheme):
+    page = open_report({**DESKTOP, "color_scheme": scheme})
+
+    contrasts = page.evaluate(CONTRASTS)
+
+    assert len(contrasts) > 300
+    assert [(round(ratio, 2), where) for ratio, where in contrasts if ratio < 4.5] == []
+    red = int(page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]"))
+    assert (red < 64) == (scheme == "dark")
+    card = page.eval_on_selector("#figure1 img", "image => getComputedStyle(image).backgroundColor")
+    assert card == "rgb(255, 255, 255)"
+
+
+def column(page, table, index):
+    return page.locator(f"#{table} tbody tr td:nth-child({index})").all_inner_texts()
+
+
+def test_tables_sort_by_a_column_and_back(open_report, study):
+    page = open_report(DESKTOP)
+    before = column(page, "table1", 2)
+    header = page.locator("#table1 th").nth(1)
+
+    header.get_by_role("button").click()
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert column(page, "table1", 2) == sorted(before, key=lambda cell: float(cell.split()[0]))
+    header.get_by_role("button").click()
+    assert header.get_attribute("aria-sort") == "descending"
+    assert column(page, "table1", 2) == sorted(before, key=lambda cell: float(cell.split()[0]), reverse=True)
+
+    page.locator("#table1 th").nth(0).get_by_role("button").click()
+    assert header.get_attribute("aria-sort") is None
+    assert column(page, "table1", 1) == ["0.01", "0.05", "0.1", "0.5"]
+
+
+def test_powers_of_ten_sort_by_their_value_and_signs_count(open_report):
+    page = open_report(DESKTOP)
+    page.locator("#table-published3 th", has_text="Published").get_by_role("button").click()
+    assert column(page, "table-published3", 1)[-2:] == ["USAM, step 3", "USAM, step 4"]
+
+    page.locator("#table3 th", has_text="USAM").get_by_role("button").click()
+    page.locator("#table3 th", has_text="USAM").get_by_role("button").click()
+    assert column(page, "table3", 2) == ["4", "3", "2", "1"]
+
+    page.locator("#table1 th", has_text="difference").first.get_by_role("button").click()
+    differences = [float(cell.replace("−", "-")) for cell in column(page, "table1", 4)]
+    assert differences == sorted(differences)
+    assert differences[0] < 0
+
+
+def test_what_is_no_number_sorts_last(open_report):
+    page = open_report(DESKTOP)
+
+    page.locator("#table-costs th", has_text="CPU time").get_by_role("button").click()
+
+    assert column(page, "table-costs", 3)[-1] == "—"
+
+
+def test_a_curve_shows_its_values_under_the_pointer(open_report, study):
+    page = open_report(DESKTOP)
+    data = pd.read_csv(paths.figure(study.scale, "figure1", "csv"))
+    image = page.locator("#figure1 img")
+    image.scroll_into_view_if_needed()
+    box = image.bounding_box()
+
+    assert page.locator("#figure1 .values").count() == 0
+    page.mouse.move(box["x"] + 0.99 * box["width"] - 8, box["y"] + 0.25 * box["height"])
+
+    shown = page.locator("#figure1 .values").inner_text()
+    assert f"test loss, seed 42, epoch {study.settings['epochs']}" in shown
+    last = data[(data["curve"] == "seed 42") & (data["epoch"] == study.settings["epochs"])]
+    for row in last.itertuples():
+        assert f"{row.label}: {row.test_loss:.4f}" in shown
+    assert page.locator("#figure1 .dot").count() == len(last)
+
+    page.mouse.move(box["x"] - 50, box["y"])
+    assert page.locator("#figure1 .values").count() == 0
+
+
+def test_the_values_can_be_reached_by_the_keyboard(open_report):
+    page = open_report(DESKTOP)
+    page.locator("#figure5 .plot").focus()
+
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert "step 2" in page.locator("#figure5 [role=status]").inner_text()
+    page.keyboard.press("ArrowDown")
+    assert "ρ = 0.005, step 2" in page.locator("#figure5 [role=status]").inner_text()
+
+
+def test_the_values_stay_within_a_phone_s_window(open_report):
+    page = open_report(PHONE)
+    image = page.locator("#figure3 img")
+    image.scroll_into_view_if_needed()
+    box = image.bounding_box()
+
+    page.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + 0.25 * box["height"])
+
+    values = page.locator("#figure3 .values").bounding_box()
+    assert values["x"] >= 0
+    assert values["x"] + values["width"] <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_without_javascript_nothing_pretends_to_work(open_report):
+    page = open_report(WITHOUT_SCRIPT)
+
+    assert page.locator("button").count() == 0
+    assert page.locator(".plot").count() == 0
+    assert page.get_by_role("heading", name="The findings, judged").is_visible()
