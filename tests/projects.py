@@ -1,5 +1,6 @@
 """Copies of the project that a test runs, changes and kills."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -100,9 +101,9 @@ def train(run_id: str, scale: str = "smoke", noting: bool = False) -> list[str]:
 
 
 def kill(process: subprocess.Popen) -> None:
-    """kill -9 a process and everything below it."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    """kill -9 a process and everything in its group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds: float = 60) -> bool:

@@ -18,14 +18,15 @@ T = TypeVar("T")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo")
 PATIENCE = 20  # seconds for a daemon to come up, and for all processes to go
 
-# Two jobs at a time, whatever the machine has; its "GPUs" are devices that every machine has. A requeued job waits for
-# its credential to expire, here after six seconds.
+# Two jobs at a time, whatever the machine has; its "GPUs" are devices that every machine has. Only jobs that
+# ask for it are requeued, and wait for their credential to expire, here after six seconds.
 SLURM_CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
 SlurmUser=root
+JobRequeue=0
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket,cred_expire=6
 StateSaveLocation={folder}/state

@@ -1,12 +1,12 @@
 """A run that is killed, stopped or met by a strange checkpoint ends as the unbroken run does, byte for byte."""
 
 import hashlib
+import math
 import os
 import pickle
 import random
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -14,8 +14,16 @@ import projects
 import pytest
 import torch
 
-from sharpness import paths, records
+from sharpness import files, paths, records
+from sharpness.study import load_study
+from sharpness.training import checkpoint as checkpoint_module
+from sharpness.training import loop
 from sharpness.training.checkpoint import CheckpointFile
+from sharpness.training.data import load_data
+from sharpness.training.datasets import prepare
+from sharpness.training.device import configure
+from sharpness.training.loop import train
+from sharpness.training.signals import Interrupted, StopRequest
 
 EPOCHS = 6
 SEED = random.SystemRandom().randrange(10**6)  # of the instants; set it by SHARPNESS_FAULT_SEED to repeat a test's
@@ -67,52 +75,198 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     return Unbroken(tmp_path_factory.mktemp("unbroken") / "project")
 
 
-def events(file: Path) -> list[str]:
-    """What a noting process has noted so far."""
-    return file.read_text(encoding="ascii").splitlines() if file.exists() else []
+def noted_kinds(file: Path) -> list[str]:
+    """What a noting process has noted so far: "epoch" or "checkpoint" each."""
+    return [line.split()[0] for line in file.read_text(encoding="ascii").splitlines()] if file.exists() else []
+
+
+def noted_epochs(file: Path) -> list[int]:
+    """The epochs that a noting process has started."""
+    lines = file.read_text(encoding="ascii").splitlines() if file.exists() else []
+    return [int(line.split()[1]) for line in lines if line.startswith("epoch")]
 
 
 def train_with_kills(folder: Path, run_id: str, kills: int, chance: random.Random, event: str, within: float) -> int:
-    """Train a run, killed as often; each time at a random instant within so many seconds of an event of its own.
+    """Train a run, killed up to so many times: each at a random instant within `within` seconds of one of its events.
 
     Checks that each resumption starts no epoch before the one that was under way.
 
     Returns:
-        How many kills there were: the run may be complete before.
+        How many kills there were; the run may have been complete before the last.
     """
-    noted = folder / "events"
     under_way = 1
     for count in range(kills + 1):
-        noted.unlink(missing_ok=True)
+        noted = folder.parent / f"events{count}"
         process = projects.start(folder, *projects.train(run_id, noting=True), EVENTS=str(noted))
-        at = chance.randint(1, 2)
-        if count < kills and projects.wait_for(lambda at=at: sum(map(event.__eq__, kinds(noted))) >= at, process):
+        first = chance.randint(1, 2)
+        if count < kills and projects.wait_for(lambda: noted_kinds(noted).count(event) >= first, process):  # noqa: B023
             time.sleep(chance.uniform(0, within))
             projects.kill(process)
-        output, _ = process.communicate() if process.stdout and not process.stdout.closed else ("", None)
-        started = [int(line.split()[1]) for line in events(noted) if line.startswith("epoch")]
-        if started:
-            assert started[0] >= under_way, "more than the epoch that was under way is repeated"
-            under_way = started[-1]
-        if process.returncode == 0:
+        output, _ = process.communicate()
+        if epochs := noted_epochs(noted):
+            assert epochs[0] >= under_way, "no more than the epoch that was under way is repeated"
+            under_way = epochs[-1]
+        assert process.returncode in (0, -signal.SIGKILL), output
+        if (folder / paths.run("smoke", run_id) / "run.json").exists():
             return count
-        assert process.returncode == -signal.SIGKILL, output
-    raise AssertionError("the last start is not killed")
-
-
-def kinds(noted: Path) -> list[str]:
-    return [line.split()[0] for line in events(noted)]
+    raise AssertionError("the last start was not killed, and yet the run is not complete")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_anywhere_the_run_ends_as_the_unbroken_one(unbroken, tmp_path, kind):
+def test_a_run_killed_anywhere_ends_as_the_unbroken_one(unbroken, tmp_path, kind):
     folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs[kind]
-    assert train_with_kills(folder, run_id, 3, instants(), event="epoch", within=0.3) > 0
-    (folder / "events").unlink()
+    assert train_with_kills(folder, run_id, 2, instants(), event="epoch", within=0.3) > 0
     unbroken.assert_complete(folder, run_id)
 
 
-def test_killed_while_a_checkpoint_is_written_the_run_ends_as_the_unbroken_one(unbroken, tmp_path):
+def test_a_run_killed_while_it_writes_checkpoints_ends_as_the_unbroken_one(unbroken, tmp_path):
     folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs["BatchNorm and SAM"]
     assert train_with_kills(folder, run_id, 3, instants(), event="checkpoint", within=0.006) > 0
     unbroken.assert_complete(folder, run_id)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_in_mid_epoch_and_says_so(unbroken, tmp_path, number):
+    folder, run_id, chance = unbroken.fresh(tmp_path / "project"), unbroken.runs["Dropout and ASAM"], instants()
+    noted = tmp_path / "events"
+    process = projects.start(folder, *projects.train(run_id, noting=True), EVENTS=str(noted))
+    assert projects.wait_for(lambda: len(noted_epochs(noted)) >= 2, process)
+    time.sleep(chance.uniform(0, 0.1))
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, output
+    assert output == f"sharpness: {run_id}: stopped by {number.name}; run again to continue\n"
+    stopped_in = noted_epochs(noted)[-1]
+    noted.unlink()
+    resumed = projects.run(folder, *projects.train(run_id, noting=True), EVENTS=str(noted))
+    assert resumed.returncode == 0, resumed.stdout
+    assert noted_epochs(noted)[0] == stopped_in
+    unbroken.assert_complete(folder, run_id)
+
+
+def test_two_processes_that_train_one_run_do_each_other_no_harm(unbroken, tmp_path):
+    folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs["BatchNorm and SAM"]
+    both = [projects.start(folder, *projects.train(run_id)) for _ in range(2)]
+    for process in both:
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+    unbroken.assert_complete(folder, run_id)
+
+
+# --- one process, stopped after every batch
+
+
+class StopAtOnce(StopRequest):
+    def __enter__(self) -> "StopAtOnce":
+        self.signal = signal.SIGTERM
+        return self
+
+    def __exit__(self, *arguments: object) -> None:
+        pass
+
+
+ON_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_GPU)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_stopped_after_every_batch_is_the_same_run(tmp_path, monkeypatch, kind, device):
+    study = load_study("smoke", projects.ROOT)
+    spec = study.runs[projects.find_run(projects.ROOT, **KINDS[kind])] | {"epochs": 2}
+    device = torch.device(device)
+    configure(device, spec["precision"])
+    data = load_data(prepare(study.settings["dataset"], tmp_path), spec, device)
+    checkpoint = CheckpointFile(tmp_path / "run.pt", {"run_id": "run"})
+    unbroken = train(spec, data, device, checkpoint)
+    checkpoint.remove()
+    monkeypatch.setattr(loop, "StopRequest", StopAtOnce)
+    for stop in range(2 * math.ceil(512 / spec["batch_size"])):
+        torch.manual_seed(stop)  # a new process has not the generator of the one before
+        with pytest.raises(Interrupted):
+            train(spec, data, device, checkpoint)
+    assert checkpoint.load()["done"] == 512
+    assert train(spec, data, device, checkpoint).history == unbroken.history
+
+
+# --- checkpoints that are not this run's
+
+
+IDENTITY = {"run_id": "run", "spec": {"epochs": 3, "rho": 0.05}, "data_sha256": "digest"}
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.mkdir, ("PWNED",)
+
+
+def of_another(path: Path, **changed: object) -> None:
+    CheckpointFile(path, IDENTITY | changed).save({"done": 3})
+
+
+def malicious(path: Path) -> None:
+    """A file whose digest is right and whose content, unpickled without care, runs code."""
+    content = pickle.dumps(Malicious(), protocol=2)
+    path.write_bytes(checkpoint_module.MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+
+def in_its_place_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "cut short, corrupt or of another version"),
+        (lambda path: path.write_bytes(path.read_bytes()[:50]), "cut short, corrupt or of another version"),
+        (lambda path: path.write_bytes(b""), "cut short, corrupt or of another version"),
+        (lambda path: path.write_bytes(path.read_bytes().replace(b"done", b"dome")), "cut short, corrupt"),
+        (lambda path: path.write_bytes(path.read_bytes().replace(b" 1 ", b" 0 ", 1)), "of another version"),
+        (lambda path: torch.save({"identity": IDENTITY}, path), "cut short, corrupt or of another version"),
+        (lambda path: of_another(path, run_id="other"), "of another run, or of other data (other)"),
+        (lambda path: of_another(path, spec={"epochs": 3, "rho": 0.1}), "of another run, or of other data (run)"),
+        (lambda path: of_another(path, data_sha256="other"), "of another run, or of other data (run)"),
+        (malicious, "not a plain checkpoint"),
+        (in_its_place_a_folder, "unreadable (Is a directory)"),
+    ],
+)  # fmt: skip
+def test_a_strange_checkpoint_is_set_aside_with_a_warning(tmp_path, monkeypatch, capsys, spoil, reason):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = CheckpointFile(Path("run.pt"), IDENTITY)
+    checkpoint.save({"done": 3})
+    assert checkpoint.load()["done"] == 3
+    spoil(checkpoint.path)
+    assert checkpoint.load() is None
+    warning = capsys.readouterr().err
+    assert warning.startswith("sharpness: warning: run.pt is ")
+    assert reason in warning
+    assert warning.endswith("; kept as run.unusable, starting afresh\n")
+    assert not checkpoint.path.exists()
+    assert Path("run.unusable").exists()
+    assert not Path("PWNED").exists()
+    assert checkpoint.load() is None
+    assert not capsys.readouterr().err, "one warning is enough"
+
+
+def test_a_run_starts_afresh_from_a_checkpoint_cut_short(unbroken, tmp_path):
+    folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs["Dropout and ASAM"]
+    file = folder / paths.checkpoint("smoke", run_id)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(checkpoint_module.MAGIC)
+    done = projects.run(folder, *projects.train(run_id))
+    assert done.returncode == 0
+    assert "cut short, corrupt or of another version; kept as" in done.stdout
+    unbroken.assert_complete(folder, run_id)
+
+
+def test_a_killed_writers_temporary_file_is_removed_and_a_living_ones_kept(tmp_path):
+    checkpoint = CheckpointFile(tmp_path / "run.pt", IDENTITY)
+    abandoned, other = tmp_path / ".run-abandoned.pt", tmp_path / ".run2-abandoned.pt"
+    abandoned.write_bytes(b"half")
+    other.write_bytes(b"half of another run's")
+    with files.replacing(checkpoint.path) as living:
+        checkpoint.save({"done": 3})
+        assert living.exists()
+        living.write_bytes(b"")
+    assert not abandoned.exists()
+    assert other.exists()

@@ -96,7 +96,7 @@ function showValues(image, panels) {
     draw();
   }
 
-  plot.addEventListener("pointermove", (event) => {
+  function follow(event) {
     const frame = plot.getBoundingClientRect();
     const [left, top] = [event.clientX - frame.left, event.clientY - frame.top];
     const under = panels.find(({ box }) => {
@@ -106,8 +106,13 @@ function showValues(image, panels) {
     if (!under) return show(panel, -1);
     const distances = under.x.map((x) => Math.abs(place(x, 0)[0] - left));
     show(under, distances.indexOf(Math.min(...distances)));
+  }
+
+  plot.addEventListener("pointerdown", follow);
+  plot.addEventListener("pointermove", follow);
+  plot.addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "mouse") show(panel, -1); // a finger that is lifted leaves the values to be read
   });
-  plot.addEventListener("pointerleave", () => show(panel, -1));
   plot.addEventListener("blur", () => show(panel, -1));
   plot.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

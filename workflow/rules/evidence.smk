@@ -27,6 +27,7 @@ rule table:
         "config/published.yaml",
         "src/sharpness/evidence/tables.py",
         "src/sharpness/evidence/labels.py",
+        "src/sharpness/evidence/runs.py",
     output:
         paths.table_files(SCALE, "{table}"),
     log:
@@ -46,6 +47,7 @@ rule figure:
         CONFIGURATION,
         "src/sharpness/evidence/figures.py",
         "src/sharpness/evidence/labels.py",
+        "src/sharpness/evidence/runs.py",
         "src/sharpness/evidence/style.py",
     output:
         paths.figure_files(SCALE, "{figure}"),
@@ -69,6 +71,7 @@ rule claims:
         "config/claims.yaml",
         "src/sharpness/evidence/claims.py",
         "src/sharpness/evidence/judgement.py",
+        "src/sharpness/evidence/runs.py",
     output:
         paths.results(SCALE) / "claims.csv",
     log:

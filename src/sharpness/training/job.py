@@ -44,7 +44,7 @@ def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, ru
             checkpoint = CheckpointFile(paths.checkpoint(study.scale, run_id), identity)
             outcome = train(spec, data, device, checkpoint, show_progress)
         except SettingError as error:
-            file = "config/study.yaml" if error.key.startswith("methods.") else scale_file
+            file = "config/study.yaml" if error.key.startswith(("methods.", "training.")) else scale_file
             raise UserError(f"{file}: {error}") from None
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):

@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
 import torch
@@ -68,12 +70,19 @@ def train(
     images, batch_size = len(data.train_labels), spec["batch_size"]
     _check_batch(batch_size, images)
     torch.manual_seed(spec["seed"])
-    model = _build_model(spec, data).to(device, memory_format=torch.channels_last)
-    try:
+    with _setting(f"networks.{spec['network']}"):
+        model = build_network(
+            spec["network"],
+            in_channels=data.channels,
+            image_size=data.image_size,
+            num_classes=data.classes,
+            **network_arguments(spec),
+        )
+    model = model.to(device, memory_format=torch.channels_last)
+    with _setting(f"methods.{spec['method']}"):
         optimizer = build_optimizer(model, spec)
-    except ValueError as error:
-        raise SettingError(f"methods.{spec['method']}", error) from None
-    loss = SmoothedLoss(data.classes, spec["label_smoothing"])
+    with _setting("training.label_smoothing"):
+        loss = SmoothedLoss(data.classes, spec["label_smoothing"])
     step = build_step(model, optimizer, loss, spec["precision"])
     logits = torch.zeros(images, data.classes, device=device)  # of the epoch's first passes, in the order shown
     history: list[EpochRecord] = []
@@ -151,17 +160,13 @@ def _check_batch(batch_size: int, images: int) -> None:
         )
 
 
-def _build_model(spec: dict, data: Data) -> nn.Module:
+@contextmanager
+def _setting(key: str) -> Iterator[None]:
+    """Say of an error in this context which setting it is about."""
     try:
-        return build_network(
-            spec["network"],
-            in_channels=data.channels,
-            image_size=data.image_size,
-            num_classes=data.classes,
-            **network_arguments(spec),
-        )
+        yield
     except (TypeError, ValueError) as error:
-        raise SettingError(f"networks.{spec['network']}", error) from None
+        raise SettingError(key, error) from None
 
 
 def _score(loss: SmoothedLoss, logits: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -15,13 +15,18 @@ class SmoothedLoss:
 
     Args:
         classes: number of classes K, at least 2.
-        smoothing: s, from 0 to less than 1.
+        smoothing: s, from 0 to (K − 1)/K, which makes all classes alike.
+
+    Raises:
+        ValueError: the smoothing leaves the label less than any other class.
     """
 
     def __init__(self, classes: int, smoothing: float):
         others = smoothing / (classes - 1)
         # cross_entropy's smoothing also gives the label its share of the uniform part: the same target from a larger s.
         self.smoothing = others * classes
+        if self.smoothing > 1:
+            raise ValueError(f"{smoothing} leaves the label less than the {classes - 1} others; choose a smaller one")
         self.entropy = -sum(
             share * math.log(share) for share in [1 - smoothing, *[others] * (classes - 1)] if share > 0
         )
