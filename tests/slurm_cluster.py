@@ -18,8 +18,8 @@ T = TypeVar("T")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo")
 PATIENCE = 20  # seconds for a daemon to come up, and for all processes to go
 
-# Two jobs at a time, whatever the machine has; its "GPUs" are devices that every machine has. Only jobs that
-# ask for it are requeued, and wait for their credential to expire, here after six seconds.
+# Two jobs at a time, whatever the machine has; its "GPUs" are devices that every machine has. Only jobs that ask for it
+# are requeued, and wait for their credential to expire, here after six seconds.
 SLURM_CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -72,13 +72,18 @@ class Cluster:
         rows = self.command("squeue", "--states=all", "--noheader", f"--Format={fields}").splitlines()
         return [dict(zip(("id", "state", "restarts", "gpus", "comment"), row.split(), strict=True)) for row in rows]
 
-    def processes(self) -> list[psutil.Process]:
-        """Every process that was started in this cluster's environment: daemons, jobs, and what talks to them."""
-        found = []
+    def processes(self) -> set[psutil.Process]:
+        """Every process of the cluster: daemons, jobs, what talks to them, and the keepers of the jobs."""
+        found = set()
         for process in psutil.process_iter():
             try:
                 if process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]:
-                    found.append(process)
+                    found.add(process)
+                    keeper = process.parent()
+                    if (
+                        keeper and keeper.name() == "slurmstepd"
+                    ):  # it lives without slurmd, in an environment of its own
+                        found.add(keeper)
             except psutil.Error:
                 continue
         return found
@@ -168,7 +173,9 @@ def _end(cluster: Cluster) -> None:
     processes = cluster.processes()
     for process in processes:
         process.terminate()
-    psutil.wait_procs(processes, timeout=PATIENCE / 2)
-    for process in cluster.processes():
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE / 2)
+    for process in alive | cluster.processes():
         process.kill()
-    wait_for(lambda: not cluster.processes(), PATIENCE / 2, "the end of every process of the cluster")
+    wait_for(
+        lambda: not any(map(psutil.Process.is_running, alive | cluster.processes())), PATIENCE / 2, "the end of all"
+    )

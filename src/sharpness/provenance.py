@@ -7,7 +7,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("sharpness", "torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "seaborn", "snakemake")
+PACKAGES = ("sharpness", "torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "snakemake")
 
 
 def origin(device: dict) -> dict:
