@@ -34,6 +34,9 @@ except UserError as error:
 SCALE = STUDY.scale
 
 
+report: "workflow/report/workflow.rst"
+
+
 wildcard_constraints:
     run_id="|".join(map(re.escape, STUDY.runs)),
     table="table[1-3]",
@@ -57,6 +60,7 @@ onstart:
 rule all:
     default_target: True
     input:
+        [paths.run(SCALE, run_id) / "run.json" for run_id in STUDY.runs],
         [paths.artifact_files(SCALE, name) for name in STUDY.artifacts],
         paths.results(SCALE) / "runs.csv",
         paths.results(SCALE) / "claims.csv",

@@ -33,3 +33,18 @@ def filled(text: str, blocks: dict[str, str]) -> str:
         return f"<!-- bench: {name} -->\n{blocks[name]}\n<!-- end -->" if name in blocks else match[0]
 
     return re.sub(r"<!-- bench: (?P<name>\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+
+
+def caption(machine: dict) -> str:
+    """One line on where the numbers above it come from."""
+    versions = machine["versions"]
+    commit = f"commit {machine['commit'][:10]}{' with changes' if machine['dirty'] else ''}" if machine["commit"] else ""
+    device = [] if machine["device"] == "cpu" else [machine["device"]]
+    facts = [
+        *device,
+        f"{machine['processor']}, {machine['cores']} cores",
+        f"load {machine['load_before']:g} before it",
+        f"torch {versions['torch']}, Python {versions['python']}",
+        commit,
+    ]
+    return f"*{'; '.join(filter(None, facts))}*"

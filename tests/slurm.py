@@ -6,7 +6,6 @@
 import io
 import json
 import math
-import os
 import shutil
 import subprocess
 import sys
@@ -14,18 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import projects
 import psutil
 import pytest
 import torch
-import yaml
 from slurm_cluster import Cluster, obstacle, running, wait_for
 
 from sharpness import paths
-from sharpness.study import load_study, sensing_id
+from sharpness.study import load_study
 from sharpness.training.checkpoint import CheckpointFile
 
-ROOT = Path(__file__).parents[1]
-PROJECT = ("Snakefile", "config", "workflow", "profiles", "src", "environment.yml")
 ON_SLURM = (
     *("--workflow-profile", "profiles/slurm"),
     *("--slurm-status-command", "squeue"),  # the cluster keeps no accounts
@@ -48,25 +45,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
 
 
 @pytest.fixture
-def projects(tmp_path: Path) -> tuple[Path, Path]:
+def copies(tmp_path: Path) -> tuple[Path, Path]:
     """Two copies of the project: for the cluster, and for this machine alone."""
-    copies = tmp_path / "cluster", tmp_path / "alone"
-    for copy in copies:
-        copy.mkdir()
-        for name in PROJECT:
-            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
-    return copies
+    return projects.copy(tmp_path / "cluster"), projects.copy(tmp_path / "alone")
 
 
-def test_tiny_runs_share_jobs_and_give_the_local_results(cluster: Cluster, projects: tuple[Path, Path]):
-    on_slurm, alone = projects
+def test_tiny_runs_share_jobs_and_give_the_local_results(cluster: Cluster, copies: tuple[Path, Path]):
+    on_slurm, alone = copies
     study = load_study("smoke", alone)
-    losses = paths.sensing("smoke", sensing_id(study.sensing)) / "losses.csv"
+    targets = [paths.results("smoke") / "runs.csv", *paths.sensing_files(study)]
     grouped = ["--groups", "train=tiny", "--group-components", "tiny=6"]
     asked = ["--set-resources", "train:gpu=0", "train:runtime=5"]
-    with workflow(cluster, on_slurm, "smoke", [paths.results("smoke") / "runs.csv", losses], *grouped, *asked):
+    with workflow(cluster, on_slurm, "smoke", targets, *grouped, *asked):
         pass
-    execute(alone, "smoke", [*(["train", "--run", run_id] for run_id in study.runs), ["sense"], ["runs"]])
+    execute(
+        alone, "smoke", [*(["train", "--run", run_id, "--device", "cpu"] for run_id in study.runs), ["sense"], ["runs"]]
+    )
 
     assert tables(on_slurm, "smoke") == tables(alone, "smoke")
     jobs = [job for job in cluster.jobs() if "tiny" in job["comment"]]
@@ -74,9 +68,9 @@ def test_tiny_runs_share_jobs_and_give_the_local_results(cluster: Cluster, proje
     assert {job["gpus"] for job in jobs} == {"N/A"}
 
 
-def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, projects: tuple[Path, Path]):
-    on_slurm, alone = projects
-    for project in projects:
+def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, copies: tuple[Path, Path]):
+    on_slurm, alone = copies
+    for project in copies:
         lengthen(project)
     runs = [run_id for run_id, spec in load_study("long", alone).runs.items() if is_chosen(spec)]
     checkpoints = {run_id: on_slurm / paths.checkpoint("long", run_id) for run_id in runs}
@@ -90,7 +84,7 @@ def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, proje
         for run_id in crashed, preempted:
             wait_for(lambda run_id=run_id: not training(cluster, run_id), 20, f"the end of {run_id}")
             mark(checkpoints[run_id])
-    execute(alone, "long", [["train", "--run", run_id] for run_id in runs])
+    execute(alone, "long", [["train", "--run", run_id, "--device", "cpu"] for run_id in runs])
 
     assert tables(on_slurm, "long") == tables(alone, "long")
     for run_id in runs:
@@ -121,8 +115,8 @@ def execute(project: Path, scale: str, commands: list[list[str]]) -> None:
     """Execute `sharpness` commands at a scale here, in one process: importing torch takes longer than a smoke run."""
     script = "import json, sys; from sharpness.cli import main; sys.exit(any(map(main, json.loads(sys.argv[1]))))"
     calls = [[*command, "--scale", scale] for command in commands]
-    environment = os.environ | {"PYTHONPATH": str(project / "src")}
-    subprocess.run([sys.executable, "-c", script, json.dumps(calls)], cwd=project, env=environment, check=True)
+    done = projects.run(project, sys.executable, "-c", script, json.dumps(calls))
+    assert done.returncode == 0, done.stdout
 
 
 def tables(project: Path, scale: str) -> dict[str, bytes]:
@@ -134,8 +128,8 @@ def tables(project: Path, scale: str) -> dict[str, bytes]:
 def lengthen(project: Path) -> None:
     """Add the scale "long": the smoke scale with epochs enough to be hit in the middle."""
     scales = project / "config/scales"
-    settings = yaml.safe_load((scales / "smoke.yaml").read_text()) | {"epochs": 20}
-    (scales / "long.yaml").write_text(yaml.safe_dump(settings))
+    shutil.copy(scales / "smoke.yaml", scales / "long.yaml")
+    projects.edit(scales / "long.yaml", lambda settings: settings.update(epochs=20))
 
 
 def is_chosen(spec: dict) -> bool:

@@ -72,21 +72,17 @@ class Cluster:
         rows = self.command("squeue", "--states=all", "--noheader", f"--Format={fields}").splitlines()
         return [dict(zip(("id", "state", "restarts", "gpus", "comment"), row.split(), strict=True)) for row in rows]
 
-    def processes(self) -> set[psutil.Process]:
-        """Every process of the cluster: daemons, jobs, what talks to them, and the keepers of the jobs."""
-        found = set()
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]:
-                    found.add(process)
-                    keeper = process.parent()
-                    if (
-                        keeper and keeper.name() == "slurmstepd"
-                    ):  # it lives without slurmd, in an environment of its own
-                        found.add(keeper)
-            except psutil.Error:
-                continue
-        return found
+    def processes(self) -> list[psutil.Process]:
+        """Every process of the cluster: daemons, jobs, and what talks to them."""
+        return [process for process in psutil.process_iter() if self._owns(process)]
+
+    def _owns(self, process: psutil.Process) -> bool:
+        try:
+            if process.name() == "slurmstepd":  # it outlives slurmd, and overwrites its environment; its log tells
+                return any(Path(file.path).is_relative_to(self.folder) for file in process.open_files())
+            return process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]
+        except psutil.Error:
+            return False
 
 
 def obstacle() -> str | None:
@@ -173,9 +169,7 @@ def _end(cluster: Cluster) -> None:
     processes = cluster.processes()
     for process in processes:
         process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=PATIENCE / 2)
-    for process in alive | cluster.processes():
+    psutil.wait_procs(processes, timeout=PATIENCE / 2)
+    for process in cluster.processes():
         process.kill()
-    wait_for(
-        lambda: not any(map(psutil.Process.is_running, alive | cluster.processes())), PATIENCE / 2, "the end of all"
-    )
+    wait_for(lambda: not cluster.processes(), PATIENCE / 2, "the end of every process of the cluster")

@@ -112,9 +112,14 @@ def test_the_same_tree_gives_the_same_manifest(study):
     assert manifest.build(study) == manifest.build(study)
 
 
-def test_a_job_that_has_left_nothing_is_left_out(study):
+@pytest.mark.parametrize("left", [None, "", '{"run_id": "x"', "[]", "{}"])
+def test_a_job_that_has_left_nothing_readable_is_left_out(study, left):
     run_id = next(iter(study.runs))
-    (paths.run("smoke", run_id) / "run.json").unlink()
+    file = paths.run("smoke", run_id) / "run.json"
+    if left is None:
+        file.unlink()
+    else:
+        file.write_text(left, encoding="utf-8")
 
     record = manifest.build(study)
 

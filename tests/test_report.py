@@ -382,3 +382,27 @@ def test_two_reports_of_the_same_results_are_the_same_page(study):
     report.write_report(study)
 
     assert page.read_bytes() == before
+
+
+def test_results_that_are_all_stale_still_make_a_report_that_says_so(study):
+    file = Path("config/study.yaml")
+    file.write_text(file.read_text(encoding="utf-8").replace("momentum: 0.9", "momentum: 0.8"), encoding="utf-8")
+    changed = load_study("smoke")
+
+    report.write_report(changed)
+
+    page = (paths.results("smoke") / "report.html").read_text(encoding="utf-8")
+    assert f"missing: {paths.run('smoke', next(iter(changed.runs)))}" in page
+    assert f"and {len(check(changed)) - 10} more" in page
+
+
+def test_titles_that_markdown_would_format_are_shown_as_they_are(study):
+    title = "a*b* $c$ [d](e) | `f` <g> #h ~i~ {j}"
+    study.settings["dataset"]["title"] = study.methods["sam"]["title"] = title
+    finished.write_artifacts(study)
+
+    text = text_of(study)
+
+    shown = "".join(re.findall(r"<td[^>]*>(.*?)</td>", report.to_html(text)))
+    assert "a*b* $c$ [d](e) | `f` &lt;g&gt; #h ~i~ {j}" in shown
+    assert report.to_pdf(text).startswith(b"%PDF-")

@@ -8,7 +8,12 @@ rule runs:
         [paths.run(SCALE, run_id) / "history.csv" for run_id in STUDY.runs],
         "src/sharpness/evidence/runs.py",
     output:
-        paths.results(SCALE) / "runs.csv",
+        report(
+            paths.results(SCALE) / "runs.csv",
+            caption="../report/runs.rst",
+            category="Runs",
+            labels={"artifact": "runs", "scale": SCALE},
+        ),
     log:
         paths.log(SCALE, "runs"),
     localrule: True
@@ -29,7 +34,14 @@ rule table:
         "src/sharpness/evidence/labels.py",
         "src/sharpness/evidence/runs.py",
     output:
-        paths.table_files(SCALE, "{table}"),
+        report(
+            paths.table(SCALE, "{table}", "csv"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"artifact": "{table}", "scale": SCALE},
+        ),
+        paths.table(SCALE, "{table}", "md"),
+        paths.table(SCALE, "{table}", "tex"),
     log:
         paths.log(SCALE, "{table}"),
     localrule: True
@@ -50,7 +62,13 @@ rule figure:
         "src/sharpness/evidence/runs.py",
         "src/sharpness/evidence/style.py",
     output:
-        paths.figure_files(SCALE, "{figure}"),
+        report(
+            paths.figure(SCALE, "{figure}", "svg"),
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"artifact": "{figure}", "scale": SCALE},
+        ),
+        [paths.figure(SCALE, "{figure}", suffix) for suffix in ("pdf", "png", "csv")],
     log:
         paths.log(SCALE, "{figure}"),
     localrule: True
@@ -73,7 +91,12 @@ rule claims:
         "src/sharpness/evidence/judgement.py",
         "src/sharpness/evidence/runs.py",
     output:
-        paths.results(SCALE) / "claims.csv",
+        report(
+            paths.results(SCALE) / "claims.csv",
+            caption="../report/claims.rst",
+            category="Findings",
+            labels={"artifact": "claims", "scale": SCALE},
+        ),
     log:
         paths.log(SCALE, "claims"),
     localrule: True

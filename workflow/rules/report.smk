@@ -1,25 +1,26 @@
+# The report rests on the tables, the figures, the verdicts and every run behind them; its template and its code are its own.
+
+from pathlib import Path
+
+
 rule report:
     input:
         [paths.artifact_files(SCALE, name) for name in STUDY.artifacts],
         paths.results(SCALE) / "runs.csv",
         paths.results(SCALE) / "claims.csv",
+        CONFIGURATION,
+        "config/claims.yaml",
         "config/published.yaml",
-        [
-            f"src/sharpness/evidence/{part}.py"
-            for part in ("facts", "hover", "manifest", "report", "verify", "wording")
-        ],
-        [
-            f"workflow/report/{part}"
-            for part in (
-                "report.md",
-                "report.html",
-                "report.typ",
-                "report.css",
-                "report.js",
-            )
-        ],
+        sorted(Path("src/sharpness/evidence").glob("*.py")),
+        sorted(Path("workflow/report").glob("re*")),
     output:
-        paths.report_files(SCALE),
+        report(
+            paths.results(SCALE) / "report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"artifact": "report", "scale": SCALE},
+        ),
+        [path for path in paths.report_files(SCALE) if path.suffix != ".html"],
     log:
         paths.log(SCALE, "report"),
     localrule: True

@@ -158,16 +158,14 @@ def adaptivity(study: Study, table2: pd.DataFrame, runs: pd.DataFrame) -> dict[s
 
 
 def progress(figure5: pd.DataFrame) -> list[dict]:
-    """Figure 5's curves: the median loss before the first and the last step, and the lowest one."""
+    """Figure 5's curves: the median loss before the last step, and the lowest one."""
     rows = []
     for (label, rho), curve in figure5.groupby(["label", "rho"], sort=False):
-        first, last, lowest = curve.iloc[0], curve.iloc[-1], curve.loc[curve["median"].idxmin()]
+        last, lowest = curve.iloc[-1], curve.loc[curve["median"].idxmin()]
         rows.append(
             {
                 "label": label,
-                "method": first["method"],
                 "rho": rho,
-                "first": _loss(first["median"]),
                 "last": _loss(last["median"]),
                 "last_step": int(last["step"]),
                 "lowest": _loss(lowest["median"]),

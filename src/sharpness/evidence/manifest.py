@@ -95,7 +95,7 @@ def config_text(study: Study) -> str:
 def build(study: Study) -> dict:
     """The manifest of the study's artifacts as they lie on disk.
 
-    A job that has left nothing is left out; `verify` names it.
+    A job that has left nothing that can be read is left out; `verify` names it.
 
     Returns:
         scale; config (path, sha256); commit, dirty and versions of the tree that gathers; environments (the machines
@@ -105,20 +105,20 @@ def build(study: Study) -> dict:
     Raises:
         UserError: a file of an artifact is missing.
     """
-    left = {identity: job for identity, job in jobs(study).items() if (job.folder / "run.json").is_file()}
-    runs = {identity: json.loads((job.folder / "run.json").read_bytes()) for identity, job in left.items()}
+    left = {identity: (job, run) for identity, job in jobs(study).items() if (run := _read_run(job))}
+    runs = {identity: run for identity, (_, run) in left.items()}
     environments = {identity: _environment(run) for identity, run in runs.items()}
     distinct = list({json.dumps(environment): environment for environment in environments.values()}.values())
     recorded = {
         identity: {
             "files": _hashes(path for path in (job.folder / job.data, job.folder / "run.json") if path.is_file()),
-            "status": runs[identity].get("status", "completed"),
-            "commit": runs[identity]["provenance"]["commit"],
-            "dirty": runs[identity]["provenance"]["dirty"],
+            "status": run.get("status", "completed"),
+            "commit": run["provenance"]["commit"],
+            "dirty": run["provenance"]["dirty"],
             "environment": distinct.index(environments[identity]),
-            "cost": runs[identity]["cost"],
+            "cost": run["cost"],
         }
-        for identity, job in left.items()
+        for identity, (job, run) in left.items()
     }
     return {
         "scale": study.scale,
@@ -160,6 +160,14 @@ def total_cost(runs: Iterable[dict]) -> dict:
         "peak_memory_mb": max((cost["peak_memory_mb"] for cost in costs), default=0.0),
         "peak_gpu_memory_mb": max((cost["peak_gpu_memory_mb"] for cost in costs), default=0.0),
     }
+
+
+def _read_run(job: Job) -> dict | None:
+    try:
+        run = json.loads((job.folder / "run.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return run if isinstance(run, dict) and run.keys() >= {"provenance", "cost"} else None
 
 
 def _environment(run: dict) -> dict:

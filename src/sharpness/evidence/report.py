@@ -23,7 +23,7 @@ def write_report(study: Study) -> None:
     Runs that are missing, stale or altered do not stop it: the report shows them in a badge.
 
     Raises:
-        UserError: a table, a figure, runs.csv or claims.csv is missing.
+        UserError: a table, a figure, runs.csv, claims.csv or the single neuron's end points are missing.
     """
     record = manifest.build(study)
     markdown = fill_in(study, record, check(study))

@@ -22,16 +22,13 @@ def short(value: float) -> str:
 
 
 def measured(value: float) -> str:
-    """An effect with three significant digits."""
-    return f"{value:.3g}".replace("-", "−")
+    """An effect with three significant digits, with a power of ten where it is very small or large."""
+    return _with_power(f"{value:.3g}")
 
 
 def sensed(loss: float | None) -> str:
-    """A loss with three significant digits, from a hundred thousand on with a power of ten; None has diverged."""
-    if loss is None:
-        return "diverged"
-    mantissa, _, exponent = f"{loss:#.3g}".rstrip(".").partition("e")
-    return f"${mantissa} \\times 10^{{{int(exponent)}}}$" if exponent else mantissa
+    """A loss with three significant digits, from a thousand on with a power of ten; None has diverged."""
+    return "diverged" if loss is None else _with_power(f"{loss:#.3g}".rstrip("."))
 
 
 def yes_no(value: bool | None) -> str:
@@ -98,6 +95,12 @@ def plain(text: str) -> str:
 def embedded(value: object) -> str:
     """JSON that can stand in an HTML script element."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+
+
+def _with_power(number: str) -> str:
+    """Python's 1.5e+65 as a formula."""
+    mantissa, _, exponent = number.partition("e")
+    return f"${mantissa} \\times 10^{{{int(exponent)}}}$" if exponent else number.replace("-", "−")
 
 
 FILTERS = {
