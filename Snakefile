@@ -60,7 +60,11 @@ onstart:
 rule all:
     default_target: True
     input:
-        [paths.run(SCALE, run_id) / "run.json" for run_id in STUDY.runs],
+        [
+            paths.run(SCALE, run_id) / file
+            for run_id in STUDY.runs
+            for file in ("history.csv", "run.json")
+        ],
         [paths.artifact_files(SCALE, name) for name in STUDY.artifacts],
         paths.results(SCALE) / "runs.csv",
         paths.results(SCALE) / "claims.csv",

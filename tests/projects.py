@@ -17,22 +17,23 @@ from sharpness.study import load_study
 ROOT = Path(__file__).parents[1]
 SOURCES = ("Snakefile", "config", "environment.yml", "profiles", "src", "workflow")
 
-# `sharpness`, noting in the file EVENTS each epoch that it starts and each checkpoint that it begins to write.
+# In the place of sharpness/__main__.py: a training process adds a line to the file EVENTS for each epoch that it starts
+# and each checkpoint that it begins to write.
 NOTING = """
 import os, sys
-from sharpness.training import checkpoint, loop
+from sharpness.cli import main
 
 def noting(function, event):
     def noted(*arguments):
         with open(os.environ["EVENTS"], "a") as file:
-            file.write(event(*arguments) + "\\n")
+            file.write(f"{event(*arguments)} {sys.argv[sys.argv.index('--run') + 1]}\\n")
         return function(*arguments)
     return noted
 
-loop.draw_epoch = noting(loop.draw_epoch, lambda seed, epoch, *rest: f"epoch {epoch}")
-checkpoint.CheckpointFile.save = noting(checkpoint.CheckpointFile.save, lambda *rest: "checkpoint")
-
-from sharpness.cli import main
+if "EVENTS" in os.environ and "--run" in sys.argv:
+    from sharpness.training import checkpoint, loop
+    loop.draw_epoch = noting(loop.draw_epoch, lambda seed, epoch, *rest: f"epoch {epoch}")
+    checkpoint.CheckpointFile.save = noting(checkpoint.CheckpointFile.save, lambda *rest: "checkpoint 0")
 sys.exit(main())
 """
 
@@ -48,6 +49,11 @@ def copy(folder: Path) -> Path:
         else:
             shutil.copy2(source, folder / name)
     return folder
+
+
+def note_events(folder: Path) -> None:
+    """Let the training processes of a copy note what they do, where EVENTS is set."""
+    (folder / "src/sharpness/__main__.py").write_text(NOTING, encoding="utf-8")
 
 
 def edit(file: Path, change: Callable[[dict], object]) -> None:
@@ -94,10 +100,9 @@ def snakemake(folder: Path, *words: str, cores: int = 2) -> subprocess.Completed
     return run(folder, "snakemake", "--cores", str(cores), "--config", "scale=smoke", "--", *words)
 
 
-def train(run_id: str, scale: str = "smoke", noting: bool = False) -> list[str]:
-    """The command that trains one run; with `noting`, what it does is noted in the file that EVENTS names."""
-    program = ["-c", NOTING] if noting else ["-m", "sharpness"]
-    return [sys.executable, *program, "train", "--scale", scale, "--run", run_id, "--device", "cpu"]
+def train(run_id: str, scale: str = "smoke") -> list[str]:
+    """The command that trains one run."""
+    return [sys.executable, "-m", "sharpness", "train", "--scale", scale, "--run", run_id, "--device", "cpu"]
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -121,3 +126,9 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds
 def files(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, by its relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def events(file: Path, kind: str) -> list[tuple[int, str]]:
+    """What training processes have noted so far of a kind, "epoch" or "checkpoint": its number, and the run."""
+    lines = file.read_text(encoding="ascii").splitlines() if file.exists() else []
+    return [(int(number), run_id) for name, number, run_id in map(str.split, lines) if name == kind]

@@ -55,17 +55,17 @@ def test_tiny_runs_share_jobs_and_give_the_local_results(cluster: Cluster, copie
     study = load_study("smoke", alone)
     targets = [paths.results("smoke") / "runs.csv", *paths.sensing_files(study)]
     grouped = ["--groups", "train=tiny", "--group-components", "tiny=6"]
-    asked = ["--set-resources", "train:gpu=0", "train:runtime=5"]
-    with workflow(cluster, on_slurm, "smoke", targets, *grouped, *asked):
+    with workflow(cluster, on_slurm, "smoke", targets, *grouped, "--set-resources", "train:runtime=5"):
         pass
     execute(
         alone, "smoke", [*(["train", "--run", run_id, "--device", "cpu"] for run_id in study.runs), ["sense"], ["runs"]]
     )
 
     assert tables(on_slurm, "smoke") == tables(alone, "smoke")
-    jobs = [job for job in cluster.jobs() if "tiny" in job["comment"]]
+    jobs = jobs_of(cluster, "tiny")
     assert len(jobs) == math.ceil(len(study.runs) / 6)
-    assert {job["gpus"] for job in jobs} == {"N/A"}
+    assert {job["gpus"] for job in jobs} == {"gres:gpu:1"}
+    assert [job["gpus"] for job in jobs_of(cluster, "sense")] == ["N/A"]
 
 
 def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, copies: tuple[Path, Path]):
@@ -73,9 +73,10 @@ def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, copie
     for project in copies:
         lengthen(project)
     runs = [run_id for run_id, spec in load_study("long", alone).runs.items() if is_chosen(spec)]
+    targets = [paths.run("long", run_id) / "history.csv" for run_id in runs]
     checkpoints = {run_id: on_slurm / paths.checkpoint("long", run_id) for run_id in runs}
 
-    with workflow(cluster, on_slurm, "long", [paths.run("long", run_id) / "history.csv" for run_id in runs]):
+    with workflow(cluster, on_slurm, "long", targets, "--set-resources", "train:gpu=0"):
         preempted = wait_for(lambda: next((run for run in runs if checkpoints[run].exists()), None), 90, "a checkpoint")
         cluster.command("scontrol", "requeue", jobs_of(cluster, preempted)[0]["id"])
         crashed = next(run_id for run_id in runs if run_id != preempted)
@@ -92,7 +93,7 @@ def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, copie
         assert record["cost"]["seconds"] > DAY
     assert [job["restarts"] for job in jobs_of(cluster, preempted)] == ["1"]
     assert sorted(job["state"] for job in jobs_of(cluster, crashed)) == ["COMPLETED", "FAILED"]
-    assert {job["gpus"] for run_id in runs for job in jobs_of(cluster, run_id)} == {"gres:gpu:1"}
+    assert {job["gpus"] for run_id in runs for job in jobs_of(cluster, run_id)} == {"N/A"}
 
 
 @contextmanager
@@ -136,8 +137,9 @@ def is_chosen(spec: dict) -> bool:
     return spec["network"] == "wide_resnet" and spec["method"] == "sam" and spec["rho"] == 0.05
 
 
-def jobs_of(cluster: Cluster, run_id: str) -> list[dict[str, str]]:
-    return [job for job in cluster.jobs() if run_id in job["comment"]]
+def jobs_of(cluster: Cluster, name: str) -> list[dict[str, str]]:
+    """The jobs of a rule, a group or a run."""
+    return [job for job in cluster.jobs() if name in job["comment"]]
 
 
 def training(cluster: Cluster, run_id: str) -> list[psutil.Process]:

@@ -50,6 +50,7 @@ class Unbroken:
 
     def __init__(self, folder: Path, epochs: int = EPOCHS):
         self.folder = projects.copy(folder)
+        projects.note_events(folder)
         projects.edit(folder / "config/scales/smoke.yaml", lambda scale: scale.update(epochs=epochs))
         self.runs = {kind: projects.find_run(folder, **values) for kind, values in KINDS.items()}
         self.histories = {}
@@ -75,17 +76,6 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     return Unbroken(tmp_path_factory.mktemp("unbroken") / "project")
 
 
-def noted_kinds(file: Path) -> list[str]:
-    """What a noting process has noted so far: "epoch" or "checkpoint" each."""
-    return [line.split()[0] for line in file.read_text(encoding="ascii").splitlines()] if file.exists() else []
-
-
-def noted_epochs(file: Path) -> list[int]:
-    """The epochs that a noting process has started."""
-    lines = file.read_text(encoding="ascii").splitlines() if file.exists() else []
-    return [int(line.split()[1]) for line in lines if line.startswith("epoch")]
-
-
 def train_with_kills(folder: Path, run_id: str, kills: int, chance: random.Random, event: str, within: float) -> int:
     """Train a run, killed up to so many times: each at a random instant within `within` seconds of one of its events.
 
@@ -97,15 +87,15 @@ def train_with_kills(folder: Path, run_id: str, kills: int, chance: random.Rando
     under_way = 1
     for count in range(kills + 1):
         noted = folder.parent / f"events{count}"
-        process = projects.start(folder, *projects.train(run_id, noting=True), EVENTS=str(noted))
-        first = chance.randint(1, 2)
-        if count < kills and projects.wait_for(lambda: noted_kinds(noted).count(event) >= first, process):  # noqa: B023
+        process = projects.start(folder, *projects.train(run_id), EVENTS=str(noted))
+        at = chance.randint(1, 2)
+        if count < kills and projects.wait_for(lambda: len(projects.events(noted, event)) >= at, process):  # noqa: B023
             time.sleep(chance.uniform(0, within))
             projects.kill(process)
         output, _ = process.communicate()
-        if epochs := noted_epochs(noted):
-            assert epochs[0] >= under_way, "no more than the epoch that was under way is repeated"
-            under_way = epochs[-1]
+        if epochs := projects.events(noted, "epoch"):
+            assert epochs[0][0] >= under_way, "no more than the epoch that was under way is repeated"
+            under_way = epochs[-1][0]
         assert process.returncode in (0, -signal.SIGKILL), output
         if (folder / paths.run("smoke", run_id) / "run.json").exists():
             return count
@@ -129,18 +119,18 @@ def test_a_run_killed_while_it_writes_checkpoints_ends_as_the_unbroken_one(unbro
 def test_a_signal_saves_in_mid_epoch_and_says_so(unbroken, tmp_path, number):
     folder, run_id, chance = unbroken.fresh(tmp_path / "project"), unbroken.runs["Dropout and ASAM"], instants()
     noted = tmp_path / "events"
-    process = projects.start(folder, *projects.train(run_id, noting=True), EVENTS=str(noted))
-    assert projects.wait_for(lambda: len(noted_epochs(noted)) >= 2, process)
+    process = projects.start(folder, *projects.train(run_id), EVENTS=str(noted))
+    assert projects.wait_for(lambda: len(projects.events(noted, "epoch")) >= 2, process)
     time.sleep(chance.uniform(0, 0.1))
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number, output
     assert output == f"sharpness: {run_id}: stopped by {number.name}; run again to continue\n"
-    stopped_in = noted_epochs(noted)[-1]
+    stopped_in = projects.events(noted, "epoch")[-1]
     noted.unlink()
-    resumed = projects.run(folder, *projects.train(run_id, noting=True), EVENTS=str(noted))
+    resumed = projects.run(folder, *projects.train(run_id), EVENTS=str(noted))
     assert resumed.returncode == 0, resumed.stdout
-    assert noted_epochs(noted)[0] == stopped_in
+    assert projects.events(noted, "epoch")[0] == stopped_in
     unbroken.assert_complete(folder, run_id)
 
 

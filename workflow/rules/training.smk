@@ -10,7 +10,7 @@ rule train:
     conda:
         "../../environment.yml"
     resources:
-        gpu=1,
+        gpu=0 if config["device"] == "cpu" else 1,
     params:
         scale=SCALE,
         data_dir=config["data_dir"],

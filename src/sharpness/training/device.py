@@ -42,9 +42,8 @@ def claim_device(name: str, runs_per_gpu: int = 1) -> Iterator[torch.device]:
 
 
 def _visible_gpus() -> list[str]:
-    """Each visible GPU's name among all of the machine's."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+    """Each visible GPU's own name, the same in every process, however the process numbers them."""
+    return [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
 
 
 def _claim_slot(gpus: list[str], slots: int) -> tuple[int, FileLock]:
