@@ -12,7 +12,7 @@ from pathlib import Path
 
 import projects
 import pytest
-from test_pipeline import clone, results, running_below
+from test_pipeline import clone, results
 from test_resume import KINDS, Unbroken, instants, train_with_kills
 
 from sharpness import paths
@@ -70,9 +70,7 @@ def run_with_kills(folder: Path, kills: int, chance: random.Random, within: floa
         while time.monotonic() < end and process.poll() is None:
             time.sleep(0.01)
         ended = process.poll() is not None
-        projects.kill(process)
-        output, _ = process.communicate()
-        assert not running_below(folder)
+        output = projects.kill_pipeline(process, folder)
         if ended:
             assert process.returncode == 0, output
             return count

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import yaml
 
 from sharpness.study import load_study
@@ -109,6 +110,27 @@ def kill(process: subprocess.Popen) -> None:
     """kill -9 a process and everything in its group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def running_below(folder: Path) -> list[psutil.Process]:
+    """The processes that work in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def kill_pipeline(process: subprocess.Popen, folder: Path) -> str:
+    """kill -9 Snakemake and everything below it, and return what it had printed; nothing works in the folder then."""
+    kill(process)
+    output, _ = process.communicate()
+    psutil.wait_procs(running_below(folder), timeout=10)
+    assert not running_below(folder), "the kill has spared nothing"
+    return output
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds: float = 60) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import projects
-import psutil
 import pytest
 from test_resume import instants
 
@@ -209,18 +208,6 @@ def test_two_scales_never_mix(copied):
 # --- who may run, and what they may say
 
 
-def running_below(folder: Path) -> list[psutil.Process]:
-    """The processes that work in a folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(folder):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
 def test_a_second_snakemake_is_refused_and_harms_nothing(fresh):
     first = projects.start(fresh, "snakemake", "--cores", "1", "--config", "scale=smoke", "--", "figure3")
     assert projects.wait_for(lambda: list(fresh.glob("results/smoke/logs/*")), first)
@@ -282,11 +269,7 @@ def test_killed_at_one_core_and_continued_the_results_are_those_of_two_cores(fin
         before = complete()
         assert projects.wait_for(lambda before=before: complete() > before, process, seconds=120)
         time.sleep(chance.uniform(0, 3))
-        below = running_below(fresh)
-        projects.kill(process)
-        process.communicate()
-        psutil.wait_procs(below, timeout=10)
-        assert not running_below(fresh), "the kill has spared nothing"
+        projects.kill_pipeline(process, fresh)
         assert complete() < len(load_study("smoke", fresh).runs), "the kill came in the middle"
     finished_runs = times(fresh, "results/smoke/runs/*/run.json")
     continued = projects.run(fresh, *words)

@@ -39,7 +39,12 @@ def _train(options: argparse.Namespace) -> int:
     study = load_study(options.scale)
     try:
         outcome = run_training(
-            study, options.run, Path(config["data_dir"]), config["device"], int(config["runs_per_gpu"])
+            study,
+            options.run,
+            Path(config["data_dir"]),
+            config["device"],
+            config["runs_per_gpu"],
+            config["cuda_graph"],
         )
     except Interrupted as interruption:
         print(f"sharpness: {options.run}: {interruption}; run again to continue", file=sys.stderr)
@@ -184,6 +189,11 @@ def _parser() -> argparse.ArgumentParser:
     with_device(verb("estimate", _estimate, "time some steps here and print what the scale's missing runs would take"))
     training = with_device(
         verb("train", _train, "train one run, or continue it, and write its history.csv and run.json")
+    )
+    training.add_argument(
+        "--cuda-graph",
+        action=argparse.BooleanOptionalAction,
+        help="on a GPU, replay each step as one CUDA graph (default: config/config.yaml's)",
     )
     training.add_argument("--run", required=True, help="its run_id, the name of its folder; runs.csv lists them")
     verb("sense", _sense, "run the matrix sensing sweep and write its losses.csv and run.json")

@@ -11,9 +11,9 @@ WARM_UP_STEPS = 3
 class CapturedStep:
     """A step of (inputs, labels) → logits that replays its recording.
 
-    The step must read nothing back to the host and keep every parameter's, statistic's and momentum's storage; learning
-    rate and anything else that changes between steps must be tensors on the device. The logits are the recording's own
-    buffer, which the next call overwrites.
+    The step must read nothing back to the host and keep every parameter's, statistic's and momentum's storage. What
+    changes between steps must lie in tensors on the device: the learning rates are moved into some. The logits are the
+    recording's own buffer, which the next call overwrites.
 
     Recording takes some steps for warm-up, which libraries need to choose their kernels and the optimizer to make its
     momentum; afterwards weights, statistics, momentum and random state are as they were. Momentum that did not exist
@@ -22,6 +22,8 @@ class CapturedStep:
 
     def __init__(self, step: Callable[[Tensor, Tensor], Tensor], model: nn.Module, optimizer: torch.optim.Optimizer):
         self.step, self.model, self.optimizer = step, model, optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
         self._recordings: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]] = {}
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -60,4 +62,6 @@ class CapturedStep:
         return graph, inputs, labels, logits
 
     def _momentum(self) -> list[Tensor]:
-        return [value for state in self.optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+        return [
+            value for state in self.optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
+        ]

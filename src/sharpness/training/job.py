@@ -17,7 +17,9 @@ from sharpness.training.loop import Outcome, SettingError, train
 from sharpness.training.start_up import skip_compiler_import
 
 
-def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, runs_per_gpu: int) -> Outcome:
+def run_training(
+    study: Study, run_id: str, data_dir: Path, device_name: str, runs_per_gpu: int, cuda_graph: bool
+) -> Outcome:
     """Train a run of the study and write its history.csv and run.json; continue from its checkpoint if there is one.
 
     Args:
@@ -26,6 +28,7 @@ def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, ru
         data_dir: folder of the prepared data sets.
         device_name: "auto", "cpu" or "cuda".
         runs_per_gpu: how many runs may share a GPU.
+        cuda_graph: on a GPU, replay each step as one CUDA graph.
 
     Raises:
         UserError: an unknown run, a fault of the data, the device or the settings, or the memory is exhausted.
@@ -42,7 +45,7 @@ def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, ru
             data = load_data(prepared, spec, device)
             identity = {"run_id": run_id, "spec": spec, "data_sha256": data.sha256}
             checkpoint = CheckpointFile(paths.checkpoint(study.scale, run_id), identity)
-            outcome = train(spec, data, device, checkpoint, show_progress)
+            outcome = train(spec, data, device, checkpoint, cuda_graph, show_progress)
         except SettingError as error:
             file = "config/study.yaml" if error.key.startswith(("methods.", "training.")) else scale_file
             raise UserError(f"{file}: {error}") from None
@@ -55,7 +58,7 @@ def run_training(study: Study, run_id: str, data_dir: Path, device_name: str, ru
                 "fewer at once (runs_per_gpu in config/config.yaml, snakemake --cores)"
             ) from None
         gpu_memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-        on = describe(device)
+        on = describe(device) | ({"cuda_graph": cuda_graph} if device.type == "cuda" else {})
     run = {
         "run_id": run_id,
         "spec": spec,

@@ -13,12 +13,13 @@ from tqdm import tqdm
 from sharpness.networks import build_network
 from sharpness.records import COMPLETED, DIVERGED, EpochRecord
 from sharpness.study import network_arguments
+from sharpness.training.capture import CapturedStep
 from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import Data, draw_epoch
 from sharpness.training.loss import SmoothedLoss
 from sharpness.training.schedule import learning_rate
 from sharpness.training.signals import Interrupted, StopRequest
-from sharpness.training.step import autocast, build_optimizer, build_step
+from sharpness.training.step import autocast, build_optimizer, build_step, set_learning_rate
 
 TEST_BATCH = 512
 
@@ -51,7 +52,12 @@ class Outcome:
 
 
 def train(
-    spec: dict, data: Data, device: torch.device, checkpoint: CheckpointFile, show_progress: bool = False
+    spec: dict,
+    data: Data,
+    device: torch.device,
+    checkpoint: CheckpointFile,
+    cuda_graph: bool = False,
+    show_progress: bool = False,
 ) -> Outcome:
     """Train one run from its spec, or from its checkpoint on; the seed decides everything.
 
@@ -61,6 +67,7 @@ def train(
         device: where to compute; `sharpness.training.device.configure` has been called.
         checkpoint: where a stopped run continues from. It is saved after every epoch but the last, and in mid-epoch
             when SIGTERM or SIGINT asks the run to stop.
+        cuda_graph: on a GPU, replay each step as one CUDA graph.
         show_progress: show a progress bar of epochs.
 
     Raises:
@@ -84,6 +91,8 @@ def train(
     with _setting("training.label_smoothing"):
         loss = SmoothedLoss(data.classes, spec["label_smoothing"])
     step = build_step(model, optimizer, loss, spec["precision"])
+    if cuda_graph and device.type == "cuda":
+        step = CapturedStep(step, model, optimizer)
     logits = torch.zeros(images, data.classes, device=device)  # of the epoch's first passes, in the order shown
     history: list[EpochRecord] = []
     done, seconds = 0, 0.0  # images of the epoch at hand; time before this resumption
@@ -116,8 +125,7 @@ def train(
             rate = learning_rate(
                 epoch, spec["epochs"], spec["learning_rate"], spec["milestones"], spec["learning_rate_factor"]
             )
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            set_learning_rate(optimizer, rate)
             model.train()
             draws = draw_epoch(spec["seed"], epoch, images, data.image_size, data.crop_padding)
             for rows, inputs, labels in data.batches(draws, batch_size, first=done):

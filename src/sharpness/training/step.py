@@ -54,6 +54,15 @@ def build_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Smoothe
     return sam_step if isinstance(optimizer, SAM) else sgd_step
 
 
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set every group's rate; one that lies in a tensor, where a recorded step reads it, in place."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """The context in which a pass computes: bfloat16 autocast, or nothing."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -1,0 +1,81 @@
+"""What only a GPU can show. Skipped without one."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from sharpness.study import load_study
+from sharpness.training.capture import CapturedStep
+from sharpness.training.device import configure
+from sharpness.training.loss import SmoothedLoss
+from sharpness.training.step import build_optimizer, build_step, set_learning_rate
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+
+def spec_of(method: str) -> dict:
+    return next(spec for spec in load_study("laptop", ROOT).runs.values() if spec["method"] == method)
+
+
+def small_network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3, bias=False),
+        torch.nn.BatchNorm2d(16),
+        torch.nn.SiLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(16 * 14 * 14, 10),
+    ).to("cuda", memory_format=torch.channels_last)
+
+
+def batches(count: int, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator("cuda").manual_seed(1)
+    return [
+        (
+            torch.randn(size, 3, 16, 16, device="cuda", generator=generator).contiguous(
+                memory_format=torch.channels_last
+            ),
+            torch.randint(0, 10, (size,), device="cuda", generator=generator),
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("method", ["sgd", "sam", "asam", "sam-linf-as-described"])
+def test_recorded_steps_equal_plain_ones(method):
+    configure(torch.device("cuda", 0), "fp32")
+    plain = small_network()
+    recorded = copy.deepcopy(plain)
+    steps = []
+    for model in (plain, recorded):
+        optimizer = build_optimizer(model, spec_of(method))
+        step = build_step(model, optimizer, SmoothedLoss(10, 0.1), "fp32")
+        steps.append((CapturedStep(step, model, optimizer) if model is recorded else step, optimizer))
+    for index, batch in enumerate([*batches(6, 32), *batches(3, 20)]):  # two batch sizes, two recordings
+        outputs = []
+        for step, optimizer in steps:
+            set_learning_rate(optimizer, 0.1 * 0.5**index)
+            outputs.append(step(*batch).clone())
+        torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-4, atol=1e-5)
+    for expected, found in zip(plain.state_dict().values(), recorded.state_dict().values(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_recording_leaves_weights_statistics_and_random_state_alone():
+    configure(torch.device("cuda", 0), "fp32")
+    model = small_network()
+    optimizer = build_optimizer(model, spec_of("sam"))
+    captured = CapturedStep(build_step(model, optimizer, SmoothedLoss(10, 0.1), "fp32"), model, optimizer)
+    before = copy.deepcopy(model.state_dict())
+    random_state = torch.cuda.get_rng_state()
+    captured._record(*batches(1, 32)[0])
+    for expected, found in zip(before.values(), model.state_dict().values(), strict=True):
+        assert torch.equal(expected, found)
+    assert torch.equal(random_state, torch.cuda.get_rng_state())
