@@ -1,7 +1,9 @@
 """(b) Images per second of SAM training, tests included, against the stock loop with its worker processes."""
 
+import multiprocessing
+import os
 import tempfile
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,10 +20,12 @@ from sharpness.networks import build_network
 from sharpness.study import network_arguments
 from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.datasets import Arrays
+from sharpness.training.device import configure
 from sharpness.training.loop import train
+from sharpness.training.start_up import skip_compiler_import
 
-STOCK = "stock"
-WORKERS = 2  # of each loader, as the stock example has by default
+WORKERS = 2  # of each of the stock loop's loaders, as its example has by default
+RUNS_ON_A_GPU = 4
 
 
 @dataclass(frozen=True)
@@ -44,78 +48,109 @@ class Case:
 def cases() -> list[Case]:
     """WRN-10-1 on the digits as the laptop scale trains it, and two WideResNets on few images of CIFAR-10's size."""
     paper = sam_spec("paper") | {"epochs": 1}
+    wrn_16_2 = paper | {"network_depth": 16, "network_width": 2, "batch_size": 64}
     return [
         Case("WRN-10-1, digits", sam_spec() | {"epochs": 3}, digits(), {"fp32": 3.0}),
-        Case("WRN-16-2, 32×32", paper | {"network_depth": 16, "network_width": 2}, cifar_sized(256, 51), {}),
-        Case("WRN-22-8, 32×32", paper | {"batch_size": 16}, cifar_sized(32, 6), {"fp32": 1.35, "bf16": 3.0}),
+        Case("WRN-16-2, 32×32", wrn_16_2, cifar_sized(128, 26), {}),
+        Case("WRN-22-8, 32×32", paper | {"batch_size": 16}, cifar_sized(16, 3), {"fp32": 1.35, "bf16": 3.0}),
     ]
 
 
 def measure(device: torch.device, budget: float = 20.0, chosen: list[Case] | None = None) -> dict:
-    """Time whole runs: model, epochs, a test after each.
+    """Time whole runs (model, epochs, a test after each): one at a time on one thread, and on the whole machine.
+
+    On the whole machine the project trains one run on each core (RUNS_ON_A_GPU at once on a GPU), as its workflow does,
+    and the stock loop one run with as many threads as there are cores.
 
     Args:
         device: where.
         budget: seconds for each case.
         chosen: by default those of `cases`.
     """
+    cores = os.cpu_count()
+    at_once = RUNS_ON_A_GPU if device.type == "cuda" else cores
+    precisions = ("fp32", "tf32", "bf16") if device.type == "cuda" else ("fp32", "bf16")
     rows = []
-    for case in chosen or cases():
-        candidates = {precision: _ours(case, precision, device) for precision in ("fp32", "bf16")}
-        seconds = interleaved({**candidates, STOCK: _stock(case, device)}, budget, device)
-        images = case.spec["epochs"] * len(case.arrays.train_labels)
-        rows.append(
-            {
-                "case": case.title,
-                "batch_size": case.spec["batch_size"],
-                "rounds": len(seconds[STOCK]),
-                "images_per_second": {name: images / median(values) for name, values in seconds.items()},
-                "speedup": {name: ratio(seconds, STOCK, name) for name in candidates},
-                "target": case.targets,
+    with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), skip_compiler_import) as pool:
+        for case in chosen or cases():
+
+            def everywhere(precision: str, case: Case = case) -> None:
+                done, _ = wait([pool.submit(_train, case, precision, device) for _ in range(at_once)])
+                for future in done:
+                    future.result()
+
+            alone = {name: lambda name=name, case=case: _train(case, name, device) for name in precisions}
+            together = {f"{name}, whole machine": lambda name=name: everywhere(name) for name in precisions}
+            stock = {
+                "stock": lambda case=case: _train_stock(case, device, threads=1),
+                "stock, whole machine": lambda case=case: _train_stock(case, device, threads=cores),
             }
-        )
-    return {"machine": machine(device), "workers": WORKERS, "rows": rows}
+            seconds = interleaved({**alone, **together, **stock}, budget, device)
+            images = case.spec["epochs"] * len(case.arrays.train_labels)
+            count = {name: images * (at_once if name in together else 1) for name in seconds}
+            rows.append(
+                {
+                    "case": case.title,
+                    "batch_size": case.spec["batch_size"],
+                    "rounds": len(seconds["stock"]),
+                    "images_per_second": {name: count[name] / median(values) for name, values in seconds.items()},
+                    "speedup": {
+                        name: count[name] / images * ratio(seconds, _rival(name), name)
+                        for name in [*alone, *together]
+                    },
+                    "target": case.targets,
+                }
+            )
+    return {"machine": machine(device), "workers": WORKERS, "at_once": at_once, "rows": rows}
 
 
 def tables(result: dict) -> dict[str, str]:
-    header = ["training", "batch", "stock loop (images/s)", "sharpness (images/s)", "speed-up", "with bf16 (images/s)", "speed-up"]
-    rows = []
-    for row in result["rows"]:
-        speed = {name: f"{value:.3g}" for name, value in row["images_per_second"].items()}
-        rows.append(
-            [
-                row["case"],
-                row["batch_size"],
-                speed[STOCK],
-                *(cell for name in ("fp32", "bf16") for cell in (speed[name], times(row["speedup"][name]))),
-            ]
-        )
-    return {"throughput": markdown(header, rows)}
+    """One table for one thread, one for the whole machine."""
+    blocks = {}
+    for block, where in (("throughput", ""), ("throughput_machine", ", whole machine")):
+        precisions = [name for name in result["rows"][0]["speedup"] if name.endswith(where) and (where or "," not in name)]
+        header = ["training, images a second", "batch", f"stock loop{where}"]
+        for name in precisions:
+            header += [f"sharpness, {name}", "speed-up", "target"]
+        rows = []
+        for row in result["rows"]:
+            speed = row["images_per_second"]
+            cells = [row["case"], row["batch_size"], _rate(speed[f"stock{where}"])]
+            for name in precisions:
+                target = row["target"].get(name.removesuffix(where))
+                cells += [_rate(speed[name]), times(row["speedup"][name]), f"{target:g} ×" if target else ""]
+            rows.append(cells)
+        blocks[block] = markdown(header, rows)
+    return blocks
 
 
-def _ours(case: Case, precision: str, device: torch.device) -> Callable[[], object]:
+def _rival(name: str) -> str:
+    return "stock, whole machine" if name.endswith("whole machine") else "stock"
+
+
+def _rate(images_per_second: float) -> str:
+    return f"{images_per_second:.0f}" if images_per_second >= 100 else f"{images_per_second:.1f}"
+
+
+def _train(case: Case, precision: str, device: torch.device) -> None:
     spec = case.spec | {"precision": precision}
-    data = on_device(case.arrays, spec, device)
-
-    def run() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            train(spec, data, device, CheckpointFile(Path(folder) / "checkpoint", {"run_id": "bench"}))
-
-    return run
+    configure(device, precision)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = CheckpointFile(Path(folder) / "checkpoint", {"run_id": "bench"})
+        train(spec, on_device(case.arrays, spec, device), device, checkpoint)
 
 
-def _stock(case: Case, device: torch.device) -> Callable[[], object]:
+def _train_stock(case: Case, device: torch.device, threads: int) -> None:
     spec, arrays = case.spec, case.arrays
+    configure(device, "fp32")
+    torch.set_num_threads(threads)
+    network = build_network(
+        spec["network"],
+        in_channels=arrays.train_images.shape[3],
+        image_size=arrays.train_images.shape[1],
+        num_classes=len(arrays.classes),
+        **network_arguments(spec),
+    ).to(device)
     train_set, test_set = (arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels)
-
-    def run() -> None:
-        network = build_network(
-            spec["network"],
-            in_channels=arrays.train_images.shape[3],
-            image_size=arrays.train_images.shape[1],
-            num_classes=len(arrays.classes),
-            **network_arguments(spec),
-        ).to(device)
-        train_stock(network, *loaders(train_set, test_set, *statistics(arrays), spec, WORKERS), device, spec)
-
-    return run
+    train_stock(network, *loaders(train_set, test_set, *statistics(arrays), spec, WORKERS), device, spec)
+    torch.set_num_threads(1)
