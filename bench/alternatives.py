@@ -55,14 +55,26 @@ def tables(result: dict) -> dict[str, str]:
         ]
         for row in result["rows"]
     ]
-    tests = [[row["network"], *(f"{row['images_per_second'][size]:.0f}" for size in row["images_per_second"])] for row in result["tests"]]
+    tests = [
+        [row["network"], *(f"{row['images_per_second'][size]:.0f}" for size in row["images_per_second"])]
+        for row in result["tests"]
+    ]
     blocks = {
         "alternatives": markdown(["SAM step", "as it is (ms)", *(TITLES[name] for name in names)], steps),
-        "test_batches": markdown(["test images a second", *(f"batch {size}" for size in result["tests"][0]["images_per_second"])], tests),
+        "test_batches": markdown(
+            ["test images a second", *(f"batch {size}" for size in result["tests"][0]["images_per_second"])], tests
+        ),
     }
     if compiled := result["compiled"]:
         blocks["compiled"] = markdown(
-            ["SAM step", "plain (ms)", "compiled (ms)", "compiling (s)", "steps until it pays", "steps of a laptop run"],
+            [
+                "SAM step",
+                "plain (ms)",
+                "compiled (ms)",
+                "compiling (s)",
+                "steps until it pays",
+                "steps of a laptop run",
+            ],
             [
                 [
                     compiled["network"],

@@ -38,7 +38,12 @@ def measure(
             with FlopCounterMode(display=False) as counter:
                 step(*batch)
             seconds = interleaved(
-                {"step": lambda step=step, batch=batch: step(*batch), "product": lambda: left @ right}, budget, device
+                {
+                    "step": lambda step=step, batch=batch: step(*batch),
+                    "product": lambda left=left, right=right: left @ right,
+                },
+                budget,
+                device,
             )
             rate = counter.get_total_flops() / median(seconds["step"])
             ceiling = 2 * side**3 / median(seconds["product"])

@@ -13,9 +13,11 @@ from sharpness.training.device import describe
 # However little time there is, a median is taken of this many rounds.
 FEWEST_ROUNDS = 3
 
+CPU = torch.device("cpu")
+
 
 def interleaved(
-    candidates: dict[str, Callable[[], object]], budget: float, device: torch.device = torch.device("cpu")
+    candidates: dict[str, Callable[[], object]], budget: float, device: torch.device = CPU
 ) -> dict[str, list[float]]:
     """Wall-clock seconds of each candidate in each round, A B A B, after one call of each that does not count.
 
@@ -36,7 +38,7 @@ def interleaved(
     return seconds
 
 
-def timed(work: Callable[[], object], device: torch.device = torch.device("cpu")) -> float:
+def timed(work: Callable[[], object], device: torch.device = CPU) -> float:
     """Wall-clock seconds of one call, until the device has finished it."""
     wait_for(device)
     started = time.perf_counter()

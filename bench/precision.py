@@ -45,7 +45,9 @@ def measure(device: torch.device, small_only: bool = False) -> dict:
     rows = _compare("WRN-10-1", spec, data, stages, "epochs", device)
     if not small_only:
         large = sam_spec("paper") | {"batch_size": WRN_22_8_BATCH, "epochs": 1}
-        rows += _compare("WRN-22-8", large, on_device(cifar_sized(8 * WRN_22_8_BATCH, 1), large, device), [2, 8], "steps", device)
+        rows += _compare(
+            "WRN-22-8", large, on_device(cifar_sized(8 * WRN_22_8_BATCH, 1), large, device), [2, 8], "steps", device
+        )
     return {
         "machine": machine(device),
         "rho": spec["rho"],
@@ -57,7 +59,16 @@ def measure(device: torch.device, small_only: bool = False) -> dict:
 
 
 def tables(result: dict) -> dict[str, str]:
-    header = ["network", "after", "precision", "cosine", "length / ρ", "loss increase", "of float32's", "cosine of the correction"]
+    header = [
+        "network",
+        "after",
+        "precision",
+        "cosine",
+        "length / ρ",
+        "loss increase",
+        "of float32's",
+        "cosine of the correction",
+    ]
     rows = []
     for row in result["rows"]:
         reference = next(
@@ -155,9 +166,7 @@ def _stages(
             yield epoch, copy.deepcopy(model)
 
 
-def _perturbations(
-    model: nn.Module, inputs: Tensor, labels: Tensor, loss: SmoothedLoss, rho: float
-) -> Iterator[dict]:
+def _perturbations(model: nn.Module, inputs: Tensor, labels: Tensor, loss: SmoothedLoss, rho: float) -> Iterator[dict]:
     """For each precision, what a forward pass sees of the perturbation that SAM makes there.
 
     The weights seen are the float32 master weights as the pass rounds them for its products. Cosine, length and loss

@@ -113,7 +113,9 @@ class PictureDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = self.images[index]
-        return self.transform(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)), int(self.labels[index])
+        return self.transform(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)), int(
+            self.labels[index]
+        )
 
 
 def loaders(
@@ -144,7 +146,9 @@ def loaders(
     )
 
 
-def train(model: nn.Module, train_loader: DataLoader, test_loader: DataLoader, device: torch.device, spec: dict) -> float:
+def train(
+    model: nn.Module, train_loader: DataLoader, test_loader: DataLoader, device: torch.device, spec: dict
+) -> float:
     """Train for the spec's epochs, with a test after each, and return the last test accuracy."""
     descent = {"lr": spec["learning_rate"], "momentum": spec["momentum"], "weight_decay": spec["weight_decay"]}
     step = stock_step(model, StockSAM(model.parameters(), spec["rho"], **descent), spec["label_smoothing"])

@@ -1,4 +1,4 @@
-"""(d) A scale's report from clean: wall time, how busy the cores were, where the time went; and what is quick after it."""
+"""(d) A scale's report from clean: wall time, how busy the cores were, where the time went; what is quick after it."""
 
 import json
 import os

@@ -40,7 +40,13 @@ BENCHMARKS = {
 def main() -> None:
     os.chdir(ROOT)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help=f"from {', '.join(BENCHMARKS)}; all by default", metavar="NAME")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        choices=[*BENCHMARKS, []],
+        help=f"from {', '.join(BENCHMARKS)}; all by default",
+        metavar="NAME",
+    )
     parser.add_argument("--tables", action="store_true", help="measure nothing")
     options = parser.parse_args()
     if not options.tables:

@@ -17,9 +17,7 @@ FLOOR, OURS, OTHER, STOCK = "floor", "sharpness", "pytorch_optimizer", "stock"
 TARGET = 1.03
 
 
-def measure(
-    device: torch.device, budget: float = 15.0, workloads: Sequence[Workload] | None = None
-) -> dict:
+def measure(device: torch.device, budget: float = 15.0, workloads: Sequence[Workload] | None = None) -> dict:
     """Time every candidate on every workload.
 
     Args:
@@ -49,7 +47,15 @@ def measure(
 
 
 def tables(result: dict) -> dict[str, str]:
-    header = ["network", "images", "batch", "two gradients and update (ms)", "sharpness", "pytorch_optimizer", "stock loop"]
+    header = [
+        "network",
+        "images",
+        "batch",
+        "two gradients and update (ms)",
+        "sharpness",
+        "pytorch_optimizer",
+        "stock loop",
+    ]
     rows = [
         [
             row["network"],

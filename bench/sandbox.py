@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MADE = shutil.ignore_patterns(".git", ".venv", ".snakemake", "data", "build", "results", "figures", ".*_cache", "__pycache__")
+MADE = shutil.ignore_patterns(
+    ".git", ".venv", ".snakemake", "data", "build", "results", "figures", ".*_cache", "__pycache__"
+)
 
 
 @contextmanager

@@ -62,7 +62,11 @@ def tables(result: dict) -> dict[str, str]:
         "many_runs": markdown(
             ["many runs", "seconds", "target"],
             [
-                [f"{planned['runs']} runs planned (snakemake -n)", f"{planned['seconds']:.1f}", f"{TARGETS['planned']:g}"],
+                [
+                    f"{planned['runs']} runs planned (snakemake -n)",
+                    f"{planned['seconds']:.1f}",
+                    f"{TARGETS['planned']:g}",
+                ],
                 [f"{read['runs']} histories read", f"{read['seconds']:.2f}", f"{TARGETS['read']:g}"],
             ],
         ),
@@ -80,7 +84,9 @@ def _write_scale(folder: Path, **settings) -> Study:
 def _train(folder: Path, runs: int, epochs: int, cores: int) -> tuple[float, float]:
     study = _write_scale(folder, epochs=epochs, seeds=list(range(runs)))
     shutil.rmtree(folder / paths.results(SCALE), ignore_errors=True)
-    chosen = [run_id for run_id, spec in study.runs.items() if (spec["network"], spec["method"]) == ("wide_resnet", "sgd")]
+    chosen = [
+        run_id for run_id, spec in study.runs.items() if (spec["network"], spec["method"]) == ("wide_resnet", "sgd")
+    ]
     outputs = [str(paths.run(SCALE, run_id) / "history.csv") for run_id in chosen]
     return run(folder, "snakemake", *outputs, "--cores", str(cores), "--config", f"scale={SCALE}")
 

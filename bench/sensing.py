@@ -16,11 +16,12 @@ TITLES = {
     LOOP: "one trajectory, measurement by measurement",
 }
 TARGET = 50.0
+DEFAULT = Setting()
 RUNS = [Run(method, rho) for method in ("sam", "usam") for rho in (0.001, 0.005, 0.01, 0.1)]
 
 
 def measure(
-    device: torch.device, budget: float = 20.0, setting: Setting = Setting(), runs: list[Run] = RUNS, draws: int = 20
+    device: torch.device, budget: float = 20.0, setting: Setting = DEFAULT, runs: list[Run] = RUNS, draws: int = 20
 ) -> dict:
     """Time a sweep, measurements and starts included, and a single trajectory of both references, without theirs.
 

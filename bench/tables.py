@@ -38,7 +38,9 @@ def filled(text: str, blocks: dict[str, str]) -> str:
 def caption(machine: dict) -> str:
     """One line on where the numbers above it come from."""
     versions = machine["versions"]
-    commit = f"commit {machine['commit'][:10]}{' with changes' if machine['dirty'] else ''}" if machine["commit"] else ""
+    commit = (
+        f"commit {machine['commit'][:10]}{' with changes' if machine['dirty'] else ''}" if machine["commit"] else ""
+    )
     device = [] if machine["device"] == "cpu" else [machine["device"]]
     facts = [
         *device,

@@ -95,8 +95,7 @@ def measure(device: torch.device, budget: float = 20.0, chosen: list[Case] | Non
                     "rounds": len(seconds["stock"]),
                     "images_per_second": {name: count[name] / median(values) for name, values in seconds.items()},
                     "speedup": {
-                        name: count[name] / images * ratio(seconds, _rival(name), name)
-                        for name in [*alone, *together]
+                        name: count[name] / images * ratio(seconds, _rival(name), name) for name in [*alone, *together]
                     },
                     "target": case.targets,
                 }
@@ -108,7 +107,9 @@ def tables(result: dict) -> dict[str, str]:
     """One table for one thread, one for the whole machine."""
     blocks = {}
     for block, where in (("throughput", ""), ("throughput_machine", ", whole machine")):
-        precisions = [name for name in result["rows"][0]["speedup"] if name.endswith(where) and (where or "," not in name)]
+        precisions = [
+            name for name in result["rows"][0]["speedup"] if name.endswith(where) and (where or "," not in name)
+        ]
         header = ["training, images a second", "batch", f"stock loop{where}"]
         for name in precisions:
             header += [f"sharpness, {name}", "speed-up", "target"]

@@ -24,7 +24,11 @@ def normal(name: str) -> str:
 def locked(python: str) -> dict[str, str]:
     """The lock's versions on Linux x86-64 under a version of Python."""
     machine = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
-    machine |= {"platform_machine": "x86_64", "platform_python_implementation": "CPython", "implementation_name": "cpython"}
+    machine |= {
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+    }
     pins = {}
     for pin in PIN.finditer((ROOT / "requirements.lock").read_text(encoding="utf-8")):
         if pin["marker"] is None or Marker(pin["marker"]).evaluate(machine):
@@ -53,7 +57,9 @@ def test_environment_yml_names_the_locked_versions():
     python = next(entry for entry in dependencies if str(entry).startswith("python=")).removeprefix("python=")
     assert SpecifierSet(PROJECT["requires-python"]).contains(python)
     named = [Requirement(text) for text in next(entry for entry in dependencies if isinstance(entry, dict))["pip"]]
-    assert {normal(entry.name) for entry in named} == {normal(Requirement(text).name) for text in PROJECT["dependencies"]}
+    assert {normal(entry.name) for entry in named} == {
+        normal(Requirement(text).name) for text in PROJECT["dependencies"]
+    }
     pins = locked(python)
     for entry in named:
         assert str(entry.specifier) == f"=={pins[normal(entry.name)]}", entry.name
@@ -64,7 +70,8 @@ def test_help_waits_for_no_heavy_import(arguments):
     script = (
         "import sys\nfrom sharpness.cli import main\n"
         f"try: main({arguments!r})\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'pandas', 'matplotlib', 'numpy', 'scipy'} & set(sys.modules)\nsys.exit(f'{heavy}' if heavy else 0)"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'numpy', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -102,8 +102,14 @@ def test_scales_do_not_mix(project):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s["experiments"]["radius"]["networks"].append("vgg19"), "unknown network 'vgg19'; did you mean 'vgg'"),
-        (lambda s: s["experiments"]["radius"]["runs"][0].update(method="sma"), "unknown method 'sma'; did you mean 'sam'"),
+        (
+            lambda s: s["experiments"]["radius"]["networks"].append("vgg19"),
+            "unknown network 'vgg19'; did you mean 'vgg'",
+        ),
+        (
+            lambda s: s["experiments"]["radius"]["runs"][0].update(method="sma"),
+            "unknown method 'sma'; did you mean 'sam'",
+        ),
         (lambda s: s["experiments"]["radius"]["runs"][0].pop("rho"), "method sam: give it a list of radii"),
         (lambda s: s["experiments"]["adaptivity"]["runs"][0].update(rho=[1.0]), "method sgd: remove its rho"),
         (lambda s: s["artifacts"]["table1"].update(experiment="radios"), "unknown experiment 'radios'; did you mean"),

@@ -34,7 +34,7 @@ class Bottleneck(nn.Module):
 
 
 class PyramidNet(nn.Module):
-    """Bottleneck PyramidNet for images of at least 4×4: the blocks' width grows linearly from `width` to `width` + alpha.
+    """Bottleneck PyramidNet for images of at least 4×4: blocks grow linearly from `width` to `width` + alpha.
 
     Each of the three stages has (depth − 2) // 9 blocks, so a depth of 16 gives one block a stage, as depth 11 does.
     Convolutions start He-normal over the fan-out. Maps (n, in_channels, height, width) to logits (n, num_classes).
