@@ -22,11 +22,13 @@ from sharpness.training.datasets import prepare
 def test_a_file_is_replaced_whole(tmp_path):
     path = tmp_path / "new/history.csv"
     files.write_text(path, "one\n")
-    with files.replacing(path) as temporary:
-        assert temporary.suffix == ".csv"
-        temporary.write_text("two\n")
-        assert path.read_text() == "one\n"
-    assert path.read_text() == "two\n"
+    with path.open() as reader:
+        with files.replacing(path) as temporary:
+            assert temporary.suffix == ".csv"
+            temporary.write_text("two\n")
+            assert path.read_text() == "one\n"
+        assert path.read_text() == "two\n"
+        assert reader.read() == "one\n", "who reads meanwhile reads the old one to its end"
     assert path.stat().st_mode & 0o777 == 0o644
     assert os.listdir(path.parent) == ["history.csv"]
 

@@ -88,7 +88,7 @@ def train_with_kills(folder: Path, run_id: str, kills: int, chance: random.Rando
     for count in range(kills + 1):
         noted = folder.parent / f"events{count}"
         process = projects.start(folder, *projects.train(run_id), EVENTS=str(noted))
-        at = chance.randint(1, 2)
+        at = chance.randint(1, 3)
         if count < kills and projects.wait_for(lambda: len(projects.events(noted, event)) >= at, process):  # noqa: B023
             time.sleep(chance.uniform(0, within))
             projects.kill(process)
@@ -141,6 +141,18 @@ def test_two_processes_that_train_one_run_do_each_other_no_harm(unbroken, tmp_pa
         output, _ = process.communicate()
         assert process.returncode == 0, output
     unbroken.assert_complete(folder, run_id)
+
+
+def test_a_checkpoint_follows_every_epoch_but_the_last(tmp_path, monkeypatch):
+    study = load_study("smoke", projects.ROOT)
+    spec = study.runs[projects.find_run(projects.ROOT, **KINDS["Dropout and ASAM"])] | {"epochs": 5}
+    data = load_data(prepare(study.settings["dataset"], tmp_path), spec, torch.device("cpu"))
+    saved = []
+    monkeypatch.setattr(
+        CheckpointFile, "save", lambda self, state: saved.append((len(state["history"]), state["done"]))
+    )
+    train(spec, data, torch.device("cpu"), CheckpointFile(tmp_path / "run.pt", {"run_id": "run"}))
+    assert saved == [(1, 0), (2, 0), (3, 0), (4, 0)]
 
 
 # --- one process, stopped after every batch
