@@ -127,7 +127,7 @@ def test_what_a_killed_preparation_left_is_replaced(tmp_path):
     leftover = tmp_path / ".digits"
     leftover.mkdir()
     (leftover / "train_images.npy").write_bytes(b"half")
-    (leftover / ".test_images-abandoned.npy").write_bytes(b"half")
+    (leftover / "of_an_older_version.npy").write_bytes(b"half")
     folder = prepare(DIGITS, tmp_path)
     open_arrays(folder)
     assert sorted(contents(folder)) == sorted(["meta.json", *(f"{name}.npy" for name in ARRAYS)])

@@ -114,7 +114,7 @@ def test_scales_do_not_mix(project):
         (lambda s: s["experiments"]["adaptivity"]["runs"][0].update(rho=[1.0]), "method sgd: remove its rho"),
         (lambda s: s["artifacts"]["table1"].update(experiment="radios"), "unknown experiment 'radios'; did you mean"),
         (lambda s: s["artifacts"]["figure5"].update(sensing=[0.2]), "sensing radius 0.2 is not swept"),
-        (lambda s: s["methods"].update(twin=s["methods"]["sam"]), "methods sam and twin are the same method"),
+        (lambda s: s["methods"].update(twin=dict(s["methods"]["sam"])), "methods sam and twin are the same method"),
     ],
 )
 def test_names_that_lead_nowhere_are_refused_in_one_line(project, change, message):
