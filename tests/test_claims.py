@@ -474,7 +474,7 @@ def edit(change) -> None:
         (lambda config: config["claims"]["F1"]["parts"][0].update(step=1), "unknown key 'step'"),
         (lambda config: config["claims"]["F1"]["parts"][0]["first"].update(seed=1), "unknown key 'seed'"),
         (lambda config: config["claims"]["F1"]["parts"][0].pop("second"), "lacks the key 'second'"),
-        (lambda config: config["claims"]["F1"]["parts"][0].update(quantity="accuracy"), "choose from: accuracy_difference"),
+        (lambda config: config["claims"]["F1"]["parts"][0].update(quantity="accuracy"), "choose from: accuracy"),
         (lambda config: config["tests"]["alike"].update(smallest_effect=0.1), "unknown key 'smallest_effect'"),
         (lambda config: config["tests"]["alike"].update(minimum=1), "must be at least 2"),
         (lambda config: config["tests"]["kept"].pop("at_least"), "tests.kept"),
