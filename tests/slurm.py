@@ -55,7 +55,8 @@ def test_tiny_runs_share_jobs_and_give_the_local_results(cluster: Cluster, copie
     study = load_study("smoke", alone)
     targets = [paths.results("smoke") / "runs.csv", *paths.sensing_files(study)]
     grouped = ["--groups", "train=tiny", "--group-components", "tiny=6"]
-    with workflow(cluster, on_slurm, "smoke", targets, *grouped, "--set-resources", "train:runtime=5"):
+    asked = ["--set-resources", "train:runtime=5", "train:gpu=1"]  # the cluster hands out a GPU; the run uses the CPU
+    with workflow(cluster, on_slurm, "smoke", targets, *grouped, *asked):
         pass
     execute(
         alone, "smoke", [*(["train", "--run", run_id, "--device", "cpu"] for run_id in study.runs), ["sense"], ["runs"]]
@@ -76,7 +77,7 @@ def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, copie
     targets = [paths.run("long", run_id) / "history.csv" for run_id in runs]
     checkpoints = {run_id: on_slurm / paths.checkpoint("long", run_id) for run_id in runs}
 
-    with workflow(cluster, on_slurm, "long", targets, "--set-resources", "train:gpu=0"):
+    with workflow(cluster, on_slurm, "long", targets):
         preempted = wait_for(lambda: next((run for run in runs if checkpoints[run].exists()), None), 90, "a checkpoint")
         cluster.command("scontrol", "requeue", jobs_of(cluster, preempted)[0]["id"])
         crashed = next(run_id for run_id in runs if run_id != preempted)
