@@ -8,7 +8,7 @@ from unittest import mock
 
 import torch
 from measure import interleaved, machine, ratio, timed
-from pictures import digits, on_device
+from pictures import digits, images_on_device
 from tables import markdown, milliseconds, times
 from workloads import Workload, laptop_networks, sam_spec, smoothed_loss, step_spec, wrn_16_2, wrn_22_8
 
@@ -154,7 +154,7 @@ def _compiled(workload: Workload, device: torch.device, budget: float) -> dict:
 def _tested(workload: Workload, device: torch.device, budget: float) -> dict:
     """Test images a second of the digits' test set, by batch size."""
     network = workload.build(device).eval()
-    inputs = on_device(digits(), sam_spec(), device).test_inputs
+    inputs = images_on_device(digits(), sam_spec(), device).test_inputs
 
     @torch.inference_mode()
     def test(size: int) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from sharpness.study import load_config, load_study
-from sharpness.training.data import Data, normalized
-from sharpness.training.datasets import Arrays, open_arrays, prepare
+from sharpness.training.data import Data, on_device
+from sharpness.training.datasets import Arrays, channel_statistics, open_arrays, prepare
 
 
 def digits() -> Arrays:
@@ -42,28 +42,9 @@ def cifar_sized(train: int, test: int) -> Arrays:
     return Arrays(images[:train], labels[:train], images[train:], labels[train:], tuple("0123456789"))
 
 
-def statistics(arrays: Arrays) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of the training images by channel, in the bytes' unit."""
-    pixels = arrays.train_images.reshape(-1, arrays.train_images.shape[-1])
-    return pixels.mean(axis=0).tolist(), pixels.std(axis=0).tolist()
-
-
-def on_device(arrays: Arrays, spec: dict, device: torch.device) -> Data:
-    """A data set as a run has it."""
-    mean, std = (torch.tensor(values, device=device) for values in statistics(arrays))
-    return Data(
-        train_images=torch.from_numpy(arrays.train_images).to(device),
-        train_labels=torch.from_numpy(arrays.train_labels).to(device),
-        test_inputs=normalized(torch.from_numpy(arrays.test_images).to(device), mean, std),
-        test_labels=torch.from_numpy(arrays.test_labels).to(device),
-        mean=mean,
-        std=std,
-        classes=len(arrays.classes),
-        sha256="",
-        crop_padding=spec["crop_padding"],
-        flip=spec["flip"],
-        cutout=spec["cutout"],
-    )
+def images_on_device(arrays: Arrays, spec: dict, device: torch.device) -> Data:
+    """Images as a run has them."""
+    return on_device(arrays, {**channel_statistics(arrays), "sha256": ""}, spec, device)
 
 
 def _data_dir() -> Path:

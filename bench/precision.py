@@ -8,22 +8,21 @@ from statistics import mean, stdev
 
 import torch
 from measure import machine
-from pictures import cifar_sized, digits, on_device
+from pictures import cifar_sized, digits, images_on_device
 from tables import markdown
 from torch import Tensor, nn
 from torch.func import functional_call
 from workloads import sam_spec
 
-from sharpness.networks import build_network
 from sharpness.optim import ascent_step
-from sharpness.study import load_study, network_arguments
+from sharpness.study import load_study
 from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import Data, draw_epoch
 from sharpness.training.device import configure
 from sharpness.training.loop import train
 from sharpness.training.loss import SmoothedLoss
 from sharpness.training.schedule import learning_rate
-from sharpness.training.step import autocast, build_optimizer, build_step
+from sharpness.training.step import autocast, build_model, build_optimizer, build_step, set_learning_rate
 
 Weights = dict[str, Tensor]
 
@@ -41,12 +40,17 @@ def measure(device: torch.device, small_only: bool = False) -> dict:
     stages, seeds = [1, 10, spec["epochs"]], load_study("laptop").settings["seeds"]
     if small_only:
         spec, stages, seeds = spec | {"epochs": 2}, [2], seeds[:2]
-    data = on_device(digits(), spec, device)
+    data = images_on_device(digits(), spec, device)
     rows = _compare("WRN-10-1", spec, data, stages, "epochs", device)
     if not small_only:
         large = sam_spec("paper") | {"batch_size": WRN_22_8_BATCH, "epochs": 1}
         rows += _compare(
-            "WRN-22-8", large, on_device(cifar_sized(8 * WRN_22_8_BATCH, 1), large, device), [2, 8], "steps", device
+            "WRN-22-8",
+            large,
+            images_on_device(cifar_sized(8 * WRN_22_8_BATCH, 1), large, device),
+            [2, 8],
+            "steps",
+            device,
         )
     return {
         "machine": machine(device),
@@ -141,21 +145,15 @@ def _stages(
 ) -> Iterator[tuple[int, nn.Module]]:
     """The network at each stage of its training, counted in epochs or steps, in training mode."""
     torch.manual_seed(spec["seed"])
-    model = build_network(
-        spec["network"],
-        in_channels=data.channels,
-        image_size=data.image_size,
-        num_classes=data.classes,
-        **network_arguments(spec),
-    ).to(device, memory_format=torch.channels_last)
+    model = build_model(spec, data, device)
     optimizer = build_optimizer(model, spec)
     step = build_step(model, optimizer, loss, "fp32")
     steps = 0
     for epoch in range(1, spec["epochs"] + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(
-                epoch, spec["epochs"], spec["learning_rate"], spec["milestones"], spec["learning_rate_factor"]
-            )
+        rate = learning_rate(
+            epoch, spec["epochs"], spec["learning_rate"], spec["milestones"], spec["learning_rate_factor"]
+        )
+        set_learning_rate(optimizer, rate)
         draws = draw_epoch(spec["seed"], epoch, len(data.train_labels), data.image_size, data.crop_padding)
         for _, inputs, labels in data.batches(draws, spec["batch_size"]):
             step(inputs, labels)

@@ -12,7 +12,7 @@ from unittest import mock
 
 import torch
 from measure import machine
-from pictures import digits, on_device
+from pictures import digits, images_on_device
 from sandbox import clean_copy, run
 from tables import markdown
 from workloads import sam_spec
@@ -135,7 +135,7 @@ def _median_seconds(folder: Path, module: str, arguments: list[str]) -> float:
 def _shares(device: torch.device, epochs: int = 10) -> tuple[float, float]:
     """Which parts of a laptop run's time testing and saving checkpoints take."""
     spec = sam_spec() | {"epochs": epochs}
-    data = on_device(digits(), spec, device)
+    data = images_on_device(digits(), spec, device)
     spent = {"testing": 0.0, "saving": 0.0}
 
     def watched(part: str, function: Callable) -> Callable:

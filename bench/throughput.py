@@ -10,7 +10,7 @@ from statistics import median
 
 import torch
 from measure import interleaved, machine, ratio
-from pictures import cifar_sized, digits, on_device, statistics
+from pictures import cifar_sized, digits, images_on_device
 from reference import loaders
 from reference import train as train_stock
 from tables import markdown, times
@@ -19,7 +19,7 @@ from workloads import sam_spec
 from sharpness.networks import build_network
 from sharpness.study import network_arguments
 from sharpness.training.checkpoint import CheckpointFile
-from sharpness.training.datasets import Arrays
+from sharpness.training.datasets import Arrays, channel_statistics
 from sharpness.training.device import configure
 from sharpness.training.loop import train
 from sharpness.training.start_up import skip_compiler_import
@@ -138,7 +138,7 @@ def _train(case: Case, precision: str, device: torch.device) -> None:
     configure(device, precision)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = CheckpointFile(Path(folder) / "checkpoint", {"run_id": "bench"})
-        train(spec, on_device(case.arrays, spec, device), device, checkpoint)
+        train(spec, images_on_device(case.arrays, spec, device), device, checkpoint)
 
 
 def _train_stock(case: Case, device: torch.device, threads: int) -> None:
@@ -153,5 +153,7 @@ def _train_stock(case: Case, device: torch.device, threads: int) -> None:
         **network_arguments(spec),
     ).to(device)
     train_set, test_set = (arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels)
-    train_stock(network, *loaders(train_set, test_set, *statistics(arrays), spec, WORKERS), device, spec)
+    train_stock(
+        network, *loaders(train_set, test_set, *channel_statistics(arrays).values(), spec, WORKERS), device, spec
+    )
     torch.set_num_threads(1)

@@ -130,13 +130,12 @@ def write_sensing(study: Study, losses: pd.DataFrame | None = None) -> None:
     """Write a sweep's losses as its job does."""
     losses = sensing_losses(study) if losses is None else losses
     folder = paths.sensing(study.scale, sensing_id(study.sensing))
-    files.write_text(folder / "losses.csv", losses.to_csv(index=False, na_rep="nan", lineterminator="\n"))
-    run = {
-        "sensing_id": sensing_id(study.sensing),
-        "spec": study.sensing,
-        "sensing_semantics": SENSING_SEMANTICS,
-        "provenance": PROVENANCE,
-        "cost": COST,
-        "sha256": files.sha256(folder / "losses.csv"),
-    }
-    files.write_json(folder / "run.json", run)
+    identity = {"sensing_id": folder.name, "spec": study.sensing, "sensing_semantics": SENSING_SEMANTICS}
+    write_problem(folder / "losses.csv", losses, identity)
+
+
+def write_problem(path: Path, data: pd.DataFrame, identity: dict) -> None:
+    """Write what a problem's job leaves: its data, and run.json beside it."""
+    files.write_text(path, data.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+    run = {**identity, "provenance": PROVENANCE, "cost": COST, "sha256": files.sha256(path)}
+    files.write_json(path.parent / "run.json", run)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import COST, PROVENANCE, find, project, record, write, write_sensing
+from synthetic import find, project, record, write, write_problem, write_sensing
 
 from sharpness import files, paths
 from sharpness.errors import UserError
@@ -99,21 +99,10 @@ def leave_end_points(study: Study, sam: list[float], usam: list[float]) -> None:
         for method, fractions in (("sam", sam), ("usam", usam))
         for start, fraction in enumerate(fractions)
     ]
-    write_end_points(study, pd.DataFrame(rows, columns=["method", "start", "x0", "y0", "x", "y"]))
-
-
-def write_end_points(study: Study, ends: pd.DataFrame) -> None:
+    ends = pd.DataFrame(rows, columns=["method", "start", "x0", "y0", "x", "y"])
     folder = paths.neuron(study.scale, neuron_id(study.neuron))
-    files.write_text(folder / "end_points.csv", ends.to_csv(index=False))
-    run = {
-        "neuron_id": folder.name,
-        "spec": study.neuron,
-        "neuron_semantics": NEURON_SEMANTICS,
-        "provenance": PROVENANCE,
-        "cost": COST,
-        "sha256": files.sha256(folder / "end_points.csv"),
-    }
-    files.write_json(folder / "run.json", run)
+    identity = {"neuron_id": folder.name, "spec": study.neuron, "neuron_semantics": NEURON_SEMANTICS}
+    write_problem(folder / "end_points.csv", ends, identity)
 
 
 def halving(method, rho):

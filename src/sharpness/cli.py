@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
@@ -78,8 +79,6 @@ def _neuron(options: argparse.Namespace) -> None:
 
 
 def _estimate(options: argparse.Namespace) -> None:
-    import os
-
     from sharpness.training.device import claim_device
     from sharpness.training.estimate import describe, estimate
 

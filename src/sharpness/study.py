@@ -133,9 +133,9 @@ def load_study(scale: str, root: Path = Path()) -> Study:
     runs: dict[str, dict] = {}
     experiments: dict[str, list[str]] = {}
     for name, experiment in design["experiments"].items():
-        specs = _expand(name, experiment, design, settings)
-        experiments[name] = list(dict.fromkeys(run_id(spec) for spec in specs))
-        runs |= {run_id(spec): spec for spec in specs}
+        expanded = {run_id(spec): spec for spec in _expand(name, experiment, design, settings)}
+        experiments[name] = list(expanded)
+        runs |= expanded
 
     sensing = {**design["sensing"], "draws": settings["sensing_draws"]}
     artifacts = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sharpness import paths
+from sharpness import paths, records
 from sharpness.errors import UserError
 from sharpness.evidence import labels, tables
 from sharpness.evidence.judgement import CONTRADICTED, INCONCLUSIVE, SUPPORTED
@@ -36,7 +36,7 @@ def read_facts(study: Study) -> dict:
         "badge": badge(study),
         "radii": {name: _radii(study, name) for name in study.methods},
         "uniform_loss": uniform_loss(study.training["label_smoothing"], classes=10),
-        "runs": {"n": len(runs), "diverged": int((runs["status"] == "diverged").sum())},
+        "runs": {"n": len(runs), "diverged": int((runs["status"] == records.DIVERGED).sum())},
         "tables": {name: read_table(study, name) for name in study.artifacts if name.startswith("table")},
         "radius": radius(table1),
         "drops": learning_rate_drops(_read_csv(paths.figure(study.scale, "figure1", "csv"))),
@@ -201,7 +201,7 @@ def compare_radii(table1: pd.DataFrame, runs: pd.DataFrame, study: Study) -> lis
         A row for each value: table, what, published, ours, difference, low, high, n, within (None for fewer than two
         seeds).
     """
-    completed = runs[runs["run_id"].isin(study.artifact("table1").run_ids) & (runs["status"] == "completed")]
+    completed = runs[runs["run_id"].isin(study.artifact("table1").run_ids) & (runs["status"] == records.COMPLETED)]
     rows = []
     for row in _records(table1):
         if row["published_accuracy_mean"] is None:

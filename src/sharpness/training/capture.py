@@ -37,7 +37,7 @@ class CapturedStep:
 
     def _record(self, inputs: Tensor, labels: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]:
         device = inputs.device
-        state = [tensor for tensor in self.model.state_dict().values()]
+        state = list(self.model.state_dict().values())
         saved = [tensor.clone() for tensor in state]
         momentum = self._momentum()
         saved_momentum = {id(buffer): buffer.clone() for buffer in momentum}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sharpness.training.datasets import open_arrays
+from sharpness.training.datasets import Arrays, open_arrays
 
 # Images augmented at once: enough to amortise each operation's overhead, few enough for any memory (about 50 MB of
 # 32×32 RGB).
@@ -151,6 +151,11 @@ def load_data(folder: Path, spec: dict, device: torch.device) -> Data:
         UserError: the prepared folder is damaged.
     """
     arrays, meta = open_arrays(folder)
+    return on_device(arrays, meta, spec, device)
+
+
+def on_device(arrays: Arrays, meta: dict, spec: dict, device: torch.device) -> Data:
+    """Bring arrays to a device; `meta` has the training images' mean and std by channel, and the arrays' sha256."""
     mean, std = (torch.tensor(meta[key], dtype=torch.float32, device=device) for key in ("mean", "std"))
     return Data(
         train_images=torch.from_numpy(arrays.train_images).to(device),

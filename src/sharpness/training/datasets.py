@@ -72,7 +72,7 @@ def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
         return folder
     readers: dict[str, Callable[[], Arrays]] = {
         "digits": read_digits,
-        "cifar10": lambda: read_cifar10(download_cifar10(data_dir / "downloads", show_progress)),
+        "cifar10": lambda: read_cifar10(download_cifar10(data_dir / "downloads")),
         "image_folder": lambda: read_image_folder(Path(dataset["folder"]), show_progress),
     }
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -98,6 +98,15 @@ def open_arrays(folder: Path) -> tuple[Arrays, dict]:
         raise UserError(f"{folder}: prepared data damaged ({error}); delete this folder and run again") from None
 
 
+def channel_statistics(arrays: Arrays) -> dict[str, list[float]]:
+    """Mean and std of the training images by channel, in the bytes' unit."""
+    pixels = arrays.train_images.reshape(-1, arrays.train_images.shape[-1])
+    return {
+        "mean": pixels.mean(axis=0, dtype=np.float64).tolist(),
+        "std": pixels.std(axis=0, dtype=np.float64).tolist(),
+    }
+
+
 def read_digits() -> Arrays:
     """scikit-learn's 1,797 handwritten digits, 8×8, in a fixed stratified split: 512 train, the rest test."""
     from sklearn.datasets import load_digits
@@ -112,7 +121,7 @@ def read_digits() -> Arrays:
     return Arrays(images[train], labels[train], images[test], labels[test], tuple(map(str, digits.target_names)))
 
 
-def download_cifar10(folder: Path, show_progress: bool = False) -> Path:
+def download_cifar10(folder: Path) -> Path:
     """CIFAR-10's archive of 170 MB, downloaded where torchvision downloads it from, unless it is there.
 
     Raises:
@@ -264,12 +273,10 @@ def _write(arrays: Arrays, dataset: dict, folder: Path) -> None:
             np.save(content, getattr(arrays, name))
             with files.replacing(temporary / f"{name}.npy") as path:
                 path.write_bytes(content.getbuffer())
-        pixels = arrays.train_images.reshape(-1, arrays.train_images.shape[-1])
         meta = {
             "title": dataset["title"],
             "classes": list(arrays.classes),
-            "mean": pixels.mean(axis=0, dtype=np.float64).tolist(),
-            "std": pixels.std(axis=0, dtype=np.float64).tolist(),
+            **channel_statistics(arrays),
             "sha256": _digest(temporary),
         }
         files.write_json(temporary / "meta.json", meta)

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from sharpness import paths
-from sharpness.networks import build_network
-from sharpness.study import Study, network_arguments
+from sharpness.study import Study
 from sharpness.training.datasets import open_arrays, prepare
 from sharpness.training.device import configure
 from sharpness.training.loss import SmoothedLoss
-from sharpness.training.step import autocast, build_optimizer, build_step
+from sharpness.training.step import autocast, build_model, build_optimizer, build_step
 
 # A timing is trusted once it lasts this long (seconds); slow devices reach it with a few images, fast ones repeat.
 LONG_ENOUGH = 1.0
@@ -115,13 +114,7 @@ def _shape(dataset: dict, data_dir: Path) -> Shape:
 def _run_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float, int]:
     """Seconds of one run, and its network's number of parameters."""
     configure(device, spec["precision"])
-    model = build_network(
-        spec["network"],
-        in_channels=shape.channels,
-        image_size=shape.image_size,
-        num_classes=shape.classes,
-        **network_arguments(spec),
-    ).to(device, memory_format=torch.channels_last)
+    model = build_model(spec, shape, device)
     optimizer = build_optimizer(model, spec)
     step = build_step(model, optimizer, SmoothedLoss(shape.classes, spec["label_smoothing"]), spec["precision"])
 

@@ -10,16 +10,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sharpness.networks import build_network
 from sharpness.records import COMPLETED, DIVERGED, EpochRecord
-from sharpness.study import network_arguments
 from sharpness.training.capture import CapturedStep
 from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import Data, draw_epoch
 from sharpness.training.loss import SmoothedLoss
 from sharpness.training.schedule import learning_rate
 from sharpness.training.signals import Interrupted, StopRequest
-from sharpness.training.step import autocast, build_optimizer, build_step, set_learning_rate
+from sharpness.training.step import autocast, build_model, build_optimizer, build_step, set_learning_rate
 
 TEST_BATCH = 512
 
@@ -78,14 +76,7 @@ def train(
     _check_batch(batch_size, images)
     torch.manual_seed(spec["seed"])
     with _setting(f"networks.{spec['network']}"):
-        model = build_network(
-            spec["network"],
-            in_channels=data.channels,
-            image_size=data.image_size,
-            num_classes=data.classes,
-            **network_arguments(spec),
-        )
-    model = model.to(device, memory_format=torch.channels_last)
+        model = build_model(spec, data, device)
     with _setting(f"methods.{spec['method']}"):
         optimizer = build_optimizer(model, spec)
     with _setting("training.label_smoothing"):

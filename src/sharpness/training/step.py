@@ -2,14 +2,41 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from sharpness.networks import build_network
 from sharpness.optim import SAM, frozen_statistics
+from sharpness.study import network_arguments
 from sharpness.training.loss import SmoothedLoss
 
 Step = Callable[[Tensor, Tensor], Tensor]
+
+
+class ImageSet(Protocol):
+    """What a network must know of its data: the images' channels and side (pixels), and the number of classes."""
+
+    channels: int
+    image_size: int
+    classes: int
+
+
+def build_model(spec: dict, images: ImageSet, device: torch.device) -> nn.Module:
+    """A spec's network for a data set, freshly initialised, channels last in memory.
+
+    Raises:
+        ValueError: the network's size is none that it can have, or too large for the images.
+    """
+    network = build_network(
+        spec["network"],
+        in_channels=images.channels,
+        image_size=images.image_size,
+        num_classes=images.classes,
+        **network_arguments(spec),
+    )
+    return network.to(device, memory_format=torch.channels_last)
 
 
 def build_optimizer(model: nn.Module, spec: dict) -> torch.optim.Optimizer:
