@@ -444,6 +444,16 @@ class TestFrozenStatistics:
             fail_inside()
         assert [module.track_running_stats for module in model] == [True, False, True]
 
+    def test_one_may_be_entered_again_also_inside_itself(self):
+        model = network()
+        frozen, norm = frozen_statistics(model), model[1]
+        for _ in range(2):
+            with frozen:
+                with frozen:
+                    assert not norm.track_running_stats
+                assert not norm.track_running_stats
+            assert norm.track_running_stats
+
 
 class TestRecipes:
     """What docs/optimizer.md recommends."""

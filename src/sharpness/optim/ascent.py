@@ -21,6 +21,10 @@ NORMALIZATIONS = ("dual", "none", "max")
 # Added to the norm that divides the gradient, so that a zero gradient gives a zero perturbation.
 NORM_FLOOR = 1e-12
 
+# On a CPU: entries that are summed in float32 at a time, and the norms whose squared entries float32 holds.
+PIECE = 2**15
+SAFE_NORMS = (1e-15, 1e15)
+
 
 @torch.no_grad()
 def ascent_step(
@@ -75,18 +79,38 @@ def ascent_step(
     if not weights:
         return []
 
-    weights, gradients, dtype = _in_one_dtype(weights, gradients)
+    directions, scale = ascent_direction(
+        weights, gradients, p=p, geometry=geometry, eta=eta, normalization=normalization, adapted=adapted
+    )
+    factor = rho * scale
+    if isinstance(factor, Tensor):
+        factor = factor.to(directions[0].dtype)  # foreach kernels want the dtype of the list
+    return list(torch._foreach_mul(directions, factor))
+
+
+@torch.no_grad()
+def ascent_direction(
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    *,
+    p: float,
+    geometry: str,
+    eta: float,
+    normalization: str,
+    adapted: Sequence[bool] | None,
+) -> tuple[Sequence[Tensor], float | Tensor]:
+    """Directions d and a scale s of the ascent step, ε = ρ s d, for a caller that needs no ε of its own.
+
+    The arguments are those of :func:`ascent_step`, with one tensor at least, and are not checked. The directions may be
+    the gradients themselves; s is a float or a 0-dim tensor on their device.
+    """
+    weights, gradients = _in_one_dtype(weights, gradients)
     diagonal = _diagonal(weights, gradients, geometry, eta, adapted)
     scaled_gradients = gradients if diagonal is None else torch._foreach_mul(gradients, diagonal)
     directions, length = _directions(scaled_gradients, p, normalization)
-
-    factor = rho / length
-    if isinstance(factor, Tensor):
-        factor = factor.to(dtype)  # foreach kernels want the dtype of the list
-    perturbations = torch._foreach_mul(directions, factor)
     if diagonal is not None:
-        torch._foreach_mul_(perturbations, diagonal)
-    return list(perturbations)
+        torch._foreach_mul_(directions, diagonal)
+    return directions, 1.0 / length
 
 
 def _check_settings(rho: float | Tensor, p: float, geometry: str, eta: float, normalization: str) -> None:
@@ -106,15 +130,13 @@ def _check_settings(rho: float | Tensor, p: float, geometry: str, eta: float, no
         raise ValueError("normalization: 'none' has no limit at p = 1; use 'dual', or a larger p")
 
 
-def _in_one_dtype(
-    weights: Sequence[Tensor], gradients: Sequence[Tensor]
-) -> tuple[Sequence[Tensor], Sequence[Tensor], torch.dtype]:
+def _in_one_dtype(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     dtypes = {tensor.dtype for tensor in weights} | {tensor.dtype for tensor in gradients}
     dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
     if dtypes != {dtype}:
         weights = [weight.to(dtype) for weight in weights]
         gradients = [gradient.to(dtype) for gradient in gradients]
-    return weights, gradients, dtype
+    return weights, gradients
 
 
 def _diagonal(
@@ -167,18 +189,39 @@ def _directions(
         return directions, 1.0
     # With m the largest, ‖d‖_p = ‖Tg/m‖_q^(q-1), since p (q-1) = q. Taken of d itself, it puts ε on the sphere
     # whatever the power has rounded. It is at least 1 unless the gradient is zero.
-    return directions, _norm(directions, p).clamp_min(1.0)
+    return directions, _norm(directions, p) + NORM_FLOOR
 
 
 def _largest(sizes: Sequence[Tensor]) -> Tensor:
     return torch.stack(torch._foreach_max(sizes)).max()
 
 
-def _norm(tensors: Sequence[Tensor], order: float) -> Tensor:
-    """The norm over all tensors together, 0-dim.
+def _norm(tensors: Sequence[Tensor], order: float) -> float | Tensor:
+    """The norm over all tensors together: a float on a CPU, else 0-dim on their device.
 
-    It is summed in float64 (which MPS lacks): on a CPU a float32 sum over a million entries can lose four of its
-    seven digits.
+    A float32 sum loses digits as it grows (on a CPU, 4e-5 of the norm over two million entries), and the squares of
+    tiny or huge entries leave its range. So it is summed in float64, which MPS lacks. On a CPU that takes as long as
+    the rest of the step: there a Euclidean norm whose squares stay in range is summed over short pieces in float32.
     """
-    dtype = torch.float32 if tensors[0].device.type == "mps" else torch.float64
+    device = tensors[0].device.type
+    if device == "cpu" and order == 2:
+        norm = _joint_norm(_pieces(tensors), order, tensors[0].dtype).item()
+        if SAFE_NORMS[0] < norm < SAFE_NORMS[1]:
+            return norm
+    norm = _joint_norm(tensors, order, torch.float32 if device == "mps" else torch.float64)
+    return norm.item() if device == "cpu" else norm
+
+
+def _pieces(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors, long ones cut along their first dimension into pieces of about PIECE entries."""
+    pieces: list[Tensor] = []
+    for tensor in tensors:
+        if (entries := tensor.numel()) > PIECE:
+            pieces += tensor.split(max(1, PIECE * len(tensor) // entries))
+        else:
+            pieces.append(tensor)
+    return pieces
+
+
+def _joint_norm(tensors: Sequence[Tensor], order: float, dtype: torch.dtype) -> Tensor:
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors, order, dtype=dtype)), order)

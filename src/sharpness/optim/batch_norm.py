@@ -1,28 +1,36 @@
 """BatchNorm in SAM's second pass."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-@contextmanager
-def frozen_statistics(model: nn.Module) -> Iterator[None]:
+class frozen_statistics:  # named like torch.no_grad, and used like it
     """Keep BatchNorm's running statistics still; a model in training mode still normalises by the batch's own.
 
     Around SAM's second pass, it lets the first pass alone decide the statistics that evaluation uses. A BatchNorm in
     training mode that does not track touches neither ``running_mean``, ``running_var`` nor ``num_batches_tracked``; in
     evaluation mode it reads them as always. What was tracked is tracked again on leaving, also after an exception.
 
+    One may be kept and entered at every step, which saves the search through the model. It knows the layers that the
+    model had when it was made.
+
     Covers ``BatchNorm1d/2d/3d`` and ``SyncBatchNorm``. ``InstanceNorm``, which does not track by default, has no such
     switch.
+
+    Args:
+        model: the model that holds them.
     """
-    tracking = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-    for module in tracking:
-        module.track_running_stats = False
-    try:
-        yield
-    finally:
-        for module in tracking:
-            module.track_running_stats = True
+
+    def __init__(self, model: nn.Module):
+        self._layers = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+        self._stopped: list[list[_BatchNorm]] = []  # by each entry that has not been left
+
+    def __enter__(self) -> None:
+        tracking = [layer for layer in self._layers if layer.track_running_stats]
+        for layer in tracking:
+            layer.track_running_stats = False
+        self._stopped.append(tracking)
+
+    def __exit__(self, *exception: object) -> None:
+        for layer in self._stopped.pop():
+            layer.track_running_stats = True

@@ -1,13 +1,13 @@
 """Sharpness-Aware Minimization as an optimizer around any other (Foret et al. 2021)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from sharpness.optim.ascent import ascent_step
+from sharpness.optim.ascent import ascent_direction, ascent_step
 
 
 class SAM(Optimizer):
@@ -113,7 +113,7 @@ class SAM(Optimizer):
         geometry = self.geometry
         if geometry is None:
             geometry = "absolute" if all(adapted) else "absolute-weights" if any(adapted) else "euclidean"
-        unit_perturbations = ascent_step(weights, gradients, 1.0, geometry=geometry, adapted=adapted, **self.ball)
+        directions, scale = ascent_direction(weights, gradients, geometry=geometry, adapted=adapted, **self.ball)
 
         for weight in weights:
             if weight not in self._copies:
@@ -122,7 +122,7 @@ class SAM(Optimizer):
         self._perturbed = weights
         for group, span in zip(self.param_groups, spans, strict=True):
             if weights[span]:
-                _add_scaled(weights[span], unit_perturbations[span], group["rho"])
+                _add_scaled(weights[span], directions[span], group["rho"] * scale)
         if zero_grad:
             self.zero_grad()
 
@@ -186,9 +186,9 @@ class SAM(Optimizer):
         return [group["adaptive"]] * len(group["params"])
 
 
-def _add_scaled(weights: list[Tensor], unit_perturbations: list[Tensor], rho: float | Tensor) -> None:
-    if isinstance(rho, Tensor):
-        torch._foreach_mul_(unit_perturbations, rho)
-        torch._foreach_add_(weights, unit_perturbations)
+def _add_scaled(weights: list[Tensor], directions: Sequence[Tensor], scale: float | Tensor) -> None:
+    """Add scale · directions to the weights, without a wait for the device that the scale may lie on."""
+    if isinstance(scale, Tensor) and scale.device.type != "cpu":
+        torch._foreach_add_(weights, torch._foreach_mul(directions, scale.to(directions[0].dtype)))
     else:
-        torch._foreach_add_(weights, unit_perturbations, alpha=rho)
+        torch._foreach_add_(weights, directions, alpha=float(scale))

@@ -1,7 +1,7 @@
 """One descent step: plain SGD, or SAM's two passes over the same batch."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
@@ -58,6 +58,8 @@ def build_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Smoothe
         precision: "bf16" runs the passes under autocast.
     """
 
+    statistics_frozen = frozen_statistics(model)
+
     def gradient(inputs: Tensor, labels: Tensor) -> Tensor:
         with autocast(inputs.device, precision):
             logits = model(inputs)
@@ -73,7 +75,7 @@ def build_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Smoothe
     def sam_step(inputs: Tensor, labels: Tensor) -> Tensor:
         logits = gradient(inputs, labels)
         optimizer.first_step(zero_grad=True)
-        with frozen_statistics(model):
+        with statistics_frozen:
             gradient(inputs, labels)
         optimizer.second_step(zero_grad=True)
         return logits
@@ -92,4 +94,4 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """The context in which a pass computes: bfloat16 autocast, or nothing."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
