@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from sharpness.errors import UserError
+from sharpness.training.start_up import keep_freed_memory
 
 POLL_SECONDS = 1.0
 
@@ -61,7 +62,7 @@ def _claim_slot(gpus: list[str], slots: int) -> tuple[int, FileLock]:
 
 
 def configure(device: torch.device, precision: str) -> None:
-    """Set this process up for reproducible arithmetic: one CPU thread, deterministic algorithms, the given precision.
+    """Set this process up: one CPU thread, freed memory kept, deterministic algorithms, the given precision.
 
     Args:
         device: where the run computes.
@@ -73,6 +74,7 @@ def configure(device: torch.device, precision: str) -> None:
     if precision == "tf32" and device.type != "cuda":
         raise UserError("precision tf32 exists on CUDA only; use fp32 or bf16 in the scale's file, or device=cuda")
     torch.set_num_threads(1)
+    keep_freed_memory()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.cuda.set_device(device)

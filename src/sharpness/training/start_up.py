@@ -1,8 +1,14 @@
-"""Starting quickly: a short run should not spend a tenth of its time on an import that it never uses."""
+"""A process that trains one run: what it need not import, and what it need not give back."""
 
+import ctypes
 import inspect
 
 import torch
+
+# The numbers by which glibc's mallopt knows two of its settings, from malloc.h.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+KEPT_BYTES = 2**30
 
 
 def skip_compiler_import() -> None:
@@ -17,3 +23,15 @@ def skip_compiler_import() -> None:
         if plain is not None and not hasattr(plain, "__dynamo_disable"):
             plain.__dynamo_disable = plain
     torch.optim.SGD.step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+def keep_freed_memory() -> None:
+    """Keep freed tensors' memory for the next ones, where the C library is glibc.
+
+    As it comes, it returns large blocks to the system at once, which then hands them out again zeroed, page by page: up
+    to a fifth of a small network's training time. The process needs no more memory for it than at its peak.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
