@@ -10,10 +10,11 @@ from pathlib import Path
 from statistics import median
 from unittest import mock
 
+import numpy as np
 import torch
 from measure import machine
 from pictures import digits, images_on_device
-from sandbox import clean_copy, run
+from sandbox import clean_copy, run, watched_cores
 from tables import markdown
 from workloads import sam_spec
 
@@ -42,7 +43,8 @@ def measure(device: torch.device, scale: str = "laptop") -> dict:
     about = machine(device)
     cores = os.cpu_count()
     with clean_copy() as folder:
-        wall, cpu = run(folder, "snakemake", "--cores", str(cores), "--config", f"scale={scale}")
+        with watched_cores() as cpu_seconds:
+            wall, cpu = run(folder, "snakemake", "--cores", str(cores), "--config", f"scale={scale}")
         jobs = _jobs(folder)
         with chdir(folder):
             study = load_study(scale)
@@ -55,7 +57,9 @@ def measure(device: torch.device, scale: str = "laptop") -> dict:
             for title, (module, arguments, _) in COMMANDS.items()
         }
     training = [job for job in jobs if job["rule"] == "train"]
-    phase = max(job["end"] for job in training) - min(job["start"] for job in training)
+    begun, ended = min(job["start"] for job in training), max(job["end"] for job in training)
+    phase_cpu = np.diff(np.interp([begun, ended], *zip(*cpu_seconds, strict=True))).item()
+    phase = ended - begun
     in_runs = sum(entry["cost"]["seconds"] for entry in runs.values())
     testing, saving = _shares(device)
     parts = {
@@ -77,7 +81,8 @@ def measure(device: torch.device, scale: str = "laptop") -> dict:
         "wall": wall,
         "busy": cpu / (wall * cores),
         "training_phase": phase,
-        "training_busy": sum(entry["cost"]["cpu_seconds"] for entry in runs.values()) / (phase * cores),
+        "training_busy": phase_cpu / (phase * cores),
+        "training_runs": sum(entry["cost"]["cpu_seconds"] for entry in runs.values()) / (phase * cores),
         "parts": parts,
         "commands": commands,
     }
@@ -89,16 +94,30 @@ def tables(result: dict) -> dict[str, str]:
     targets = {title: target for title, (*_, target) in COMMANDS.items()}
     return {
         "report": markdown(
-            ["from clean", "runs", "cores", "wall (s)", "cores busy", "training phase (s)", "cores busy in it"],
+            [
+                "from clean",
+                "runs",
+                "cores",
+                "wall (s)",
+                "target",
+                "cores busy",
+                "training phase (s)",
+                "cores busy in it",
+                "target",
+                "in its runs alone",
+            ],
             [
                 [
                     f"{result['scale']} scale",
                     result["runs"],
                     result["machine"]["cores"],
                     f"{result['wall']:.0f}",
+                    f"{TARGETS['wall']:g}",
                     f"{result['busy']:.0%}",
                     f"{result['training_phase']:.0f}",
                     f"{result['training_busy']:.0%}",
+                    f"{TARGETS['busy']:.0%}",
+                    f"{result['training_runs']:.0%}",
                 ]
             ],
         ),

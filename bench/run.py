@@ -1,6 +1,6 @@
 """Measure the project, write bench/results/*.json, and put their tables into docs/performance.md and docs/precision.md.
 
-    python bench/run.py                     everything: about a quarter of an hour on two cores
+    python bench/run.py                     everything: about half an hour on two cores
     python bench/run.py sam_step sensing    these alone
     python bench/run.py --tables            nothing: only put the tables of what is there into the documents
 

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 MADE = shutil.ignore_patterns(
     ".git", ".venv", ".snakemake", "data", "build", "results", "figures", ".*_cache", "__pycache__"
@@ -43,6 +46,30 @@ def run(folder: Path, module: str, *arguments: str) -> tuple[float, float]:
     if finished.returncode:
         raise RuntimeError(f"{module} {' '.join(arguments)}:\n{(finished.stdout + finished.stderr)[-2000:]}")
     return seconds, _cpu_seconds() - cpu
+
+
+@contextmanager
+def watched_cores(interval: float = 0.2) -> Iterator[list[tuple[float, float]]]:
+    """Yield a list that grows until the context ends: the time.time(), and the CPU seconds of all cores so far.
+
+    Args:
+        interval: seconds between its entries.
+    """
+    entries: list[tuple[float, float]] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(interval):
+            times = psutil.cpu_times()
+            entries.append((time.time(), times.user + times.nice + times.system + times.irq + times.softirq))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield entries
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _cpu_seconds() -> float:
