@@ -75,7 +75,7 @@ def measure(device: torch.device, budget: float = 20.0, chosen: list[Case] | Non
     spawn = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(at_once, spawn, skip_compiler_import) as pool,
-        ProcessPoolExecutor(1, spawn, _fork_workers) as other,
+        ProcessPoolExecutor(1, spawn, _fork_workers) as stock_pool,
     ):
         for case in chosen or cases():
 
@@ -87,8 +87,8 @@ def measure(device: torch.device, budget: float = 20.0, chosen: list[Case] | Non
             alone = {name: lambda name=name, case=case: _train(case, name, device) for name in precisions}
             together = {f"{name}, whole machine": lambda name=name: everywhere(name) for name in precisions}
             stock = {
-                "stock": lambda case=case: other.submit(_train_stock, case, device, 1).result(),
-                "stock, whole machine": lambda case=case: other.submit(_train_stock, case, device, cores).result(),
+                "stock": lambda case=case: stock_pool.submit(_train_stock, case, device, 1).result(),
+                "stock, whole machine": lambda case=case: stock_pool.submit(_train_stock, case, device, cores).result(),
             }
             seconds = interleaved({**alone, **together, **stock}, budget, device)
             images = case.spec["epochs"] * len(case.arrays.train_labels)

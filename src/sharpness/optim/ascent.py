@@ -82,10 +82,7 @@ def ascent_step(
     directions, scale = ascent_direction(
         weights, gradients, p=p, geometry=geometry, eta=eta, normalization=normalization, adapted=adapted
     )
-    factor = rho * scale
-    if isinstance(factor, Tensor):
-        factor = factor.to(directions[0].dtype)  # foreach kernels want the dtype of the list
-    return list(torch._foreach_mul(directions, factor))
+    return list(torch._foreach_mul(directions, step_factor(rho, scale, directions)))
 
 
 @torch.no_grad()
@@ -111,6 +108,20 @@ def ascent_direction(
     if diagonal is not None:
         torch._foreach_mul_(directions, diagonal)
     return directions, 1.0 / length
+
+
+def step_factor(rho: float | Tensor, scale: float | Tensor, directions: Sequence[Tensor]) -> float | Tensor:
+    """The factor ρ s of the directions, as foreach kernels want it.
+
+    What lies on the CPU is read there, which waits for nothing; a factor on another device stays there, 0-dim and in
+    the dtype of the directions.
+    """
+    factor = _read_on_cpu(rho) * _read_on_cpu(scale)
+    return factor.to(directions[0].dtype) if isinstance(factor, Tensor) else factor
+
+
+def _read_on_cpu(value: float | Tensor) -> float | Tensor:
+    return value.item() if isinstance(value, Tensor) and value.device.type == "cpu" else value
 
 
 def _check_settings(rho: float | Tensor, p: float, geometry: str, eta: float, normalization: str) -> None:
@@ -208,8 +219,7 @@ def _norm(tensors: Sequence[Tensor], order: float) -> float | Tensor:
         norm = _joint_norm(_pieces(tensors), order, tensors[0].dtype).item()
         if SAFE_NORMS[0] < norm < SAFE_NORMS[1]:
             return norm
-    norm = _joint_norm(tensors, order, torch.float32 if device == "mps" else torch.float64)
-    return norm.item() if device == "cpu" else norm
+    return _read_on_cpu(_joint_norm(tensors, order, torch.float32 if device == "mps" else torch.float64))
 
 
 def _pieces(tensors: Sequence[Tensor]) -> list[Tensor]:

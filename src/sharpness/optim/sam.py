@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from sharpness.optim.ascent import ascent_direction, ascent_step
+from sharpness.optim.ascent import ascent_direction, ascent_step, step_factor
 
 
 class SAM(Optimizer):
@@ -122,7 +122,7 @@ class SAM(Optimizer):
         self._perturbed = weights
         for group, span in zip(self.param_groups, spans, strict=True):
             if weights[span]:
-                _add_scaled(weights[span], directions[span], group["rho"] * scale)
+                _add_scaled(weights[span], directions[span], step_factor(group["rho"], scale, directions))
         if zero_grad:
             self.zero_grad()
 
@@ -186,9 +186,8 @@ class SAM(Optimizer):
         return [group["adaptive"]] * len(group["params"])
 
 
-def _add_scaled(weights: list[Tensor], directions: Sequence[Tensor], scale: float | Tensor) -> None:
-    """Add scale · directions to the weights, without a wait for the device that the scale may lie on."""
-    if isinstance(scale, Tensor) and scale.device.type != "cpu":
-        torch._foreach_add_(weights, torch._foreach_mul(directions, scale.to(directions[0].dtype)))
+def _add_scaled(weights: list[Tensor], directions: Sequence[Tensor], factor: float | Tensor) -> None:
+    if isinstance(factor, Tensor):
+        torch._foreach_add_(weights, torch._foreach_mul(directions, factor))
     else:
-        torch._foreach_add_(weights, directions, alpha=float(scale))
+        torch._foreach_add_(weights, directions, alpha=factor)

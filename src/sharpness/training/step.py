@@ -58,8 +58,6 @@ def build_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Smoothe
         precision: "bf16" runs the passes under autocast.
     """
 
-    statistics_frozen = frozen_statistics(model)
-
     def gradient(inputs: Tensor, labels: Tensor) -> Tensor:
         with autocast(inputs.device, precision):
             logits = model(inputs)
@@ -71,6 +69,8 @@ def build_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Smoothe
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return logits
+
+    statistics_frozen = frozen_statistics(model)
 
     def sam_step(inputs: Tensor, labels: Tensor) -> Tensor:
         logits = gradient(inputs, labels)
