@@ -22,7 +22,7 @@ NORMALIZATIONS = ("dual", "none", "max")
 NORM_FLOOR = 1e-12
 
 # On a CPU: entries that are summed in float32 at a time, and the norms whose squared entries float32 holds.
-PIECE = 2**15
+PIECE = 2**16
 SAFE_NORMS = (1e-15, 1e15)
 
 
@@ -216,7 +216,7 @@ def _norm(tensors: Sequence[Tensor], order: float) -> float | Tensor:
     """
     device = tensors[0].device.type
     if device == "cpu" and order == 2:
-        norm = _joint_norm(_pieces(tensors), order, tensors[0].dtype).item()
+        norm = math.hypot(*(norm.item() for norm in torch._foreach_norm(_pieces(tensors), order)))
         if SAFE_NORMS[0] < norm < SAFE_NORMS[1]:
             return norm
     return _read_on_cpu(_joint_norm(tensors, order, torch.float32 if device == "mps" else torch.float64))

@@ -124,7 +124,8 @@ class SAM(Optimizer):
             if weights[span]:
                 _add_scaled(weights[span], directions[span], step_factor(group["rho"], scale, directions))
         if zero_grad:
-            self.zero_grad()
+            for weight in weights:  # zero_grad() does the same, more slowly
+                weight.grad = None
 
     @torch.no_grad()
     def restore(self) -> None:
