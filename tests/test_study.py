@@ -114,6 +114,19 @@ def test_scales_do_not_mix(project):
         (lambda s: s["experiments"]["adaptivity"]["runs"][0].update(rho=[1.0]), "method sgd: remove its rho"),
         (lambda s: s["artifacts"]["table1"].update(experiment="radios"), "unknown experiment 'radios'; did you mean"),
         (lambda s: s["artifacts"]["figure5"].update(sensing=[0.2]), "sensing radius 0.2 is not swept"),
+        (lambda s: s["artifacts"]["figure5"].update(steps=11), "figure5: steps is 11, but sensing.steps is 10"),
+        (lambda s: s["artifacts"]["figure4"].update(network="vggg"), "unknown network 'vggg'; did you mean 'vgg'"),
+        (
+            lambda s: s["artifacts"]["figure1"].update(network="vgg"),
+            "unknown network 'vgg'; choose one of",
+        ),
+        (
+            lambda s: s["artifacts"]["figure3"].update(seed=1),
+            "seed 1 is shown, but this scale trains the seeds 0, 10",
+        ),
+        (lambda s: s["artifacts"]["figure4"].pop("seed"), "artifacts.figure4 lacks the key 'seed'"),
+        (lambda s: s["artifacts"]["table1"].pop("experiment"), "artifacts.table1 lacks the key 'experiment'"),
+        (lambda s: s["artifacts"]["table3"].pop("steps"), "artifacts.table3 lacks the key 'steps'"),
         (lambda s: s["methods"].update(twin=dict(s["methods"]["sam"])), "methods sam and twin are the same method"),
     ],
 )

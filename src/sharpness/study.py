@@ -106,7 +106,7 @@ def check_config(config: dict, root: Path = Path()) -> None:
 
 def scale_names(root: Path = Path()) -> list[str]:
     """The scales on offer, one for each file of config/scales/."""
-    return sorted(path.stem for path in (root / "config/scales").glob("*.yaml"))
+    return sorted(path.stem for path in (root / "config/scales").glob("[!.]*.yaml"))
 
 
 def load_study(scale: str, root: Path = Path()) -> Study:
@@ -244,16 +244,25 @@ def _check_methods(methods: dict) -> None:
 
 
 def _runs_of(name: str, entry: dict, experiments: dict, runs: dict, sensing: dict) -> tuple[str, ...]:
+    """The runs that an artifact rests on, once it is known that everything that it shows is computed."""
     where = f"config/study.yaml: artifacts.{name}"
     missing = set(entry.get("sensing", [])) - set(sensing["rho"])
     if missing:
         raise UserError(f"{where}: sensing radius {min(missing)} is not swept; add it to sensing.rho")
+    if entry.get("steps", 0) > sensing["steps"]:
+        raise UserError(f"{where}: steps is {entry['steps']}, but sensing.steps is {sensing['steps']}; show no more")
     if "experiment" not in entry:
         return ()
     if entry["experiment"] not in experiments:
         raise unknown("experiment", entry["experiment"], experiments, where)
-    return tuple(
-        identity
-        for identity in experiments[entry["experiment"]]
-        if entry.get("network") in (None, runs[identity]["network"])
-    )
+    trained = {identity: runs[identity] for identity in experiments[entry["experiment"]]}
+    networks = {spec["network"] for spec in trained.values()}
+    if entry.get("network", min(networks)) not in networks:
+        raise unknown("network", entry["network"], networks, where)
+    seeds = sorted({spec["seed"] for spec in trained.values()})
+    if entry.get("seed", seeds[0]) not in seeds:
+        raise UserError(
+            f"{where}: seed {entry['seed']} is shown, but this scale trains the seeds {', '.join(map(str, seeds))}; "
+            "add it to the scale's seeds"
+        )
+    return tuple(identity for identity, spec in trained.items() if entry.get("network") in (None, spec["network"]))
