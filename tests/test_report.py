@@ -239,13 +239,22 @@ def test_a_published_draw_is_compared_on_a_log_scale_and_divergence_has_no_ratio
 def test_drops_of_the_learning_rate_are_read_from_the_history(study):
     data = pd.read_csv(paths.figure("smoke", "figure1", "csv"))
 
-    drops = facts.learning_rate_drops(data)
+    drops = facts.learning_rate_drops(data, seed=42)
 
     assert drops["epochs"] == [4, 8, 10]  # 30, 60 and 80 % of 12, each the first whole epoch that reaches it
-    assert drops["curve"] == "seed 42"
     first = drops["rows"][0]
     shown = data[(data["label"] == first["label"]) & (data["curve"] == "seed 42")].set_index("epoch")["test_loss"]
     assert first["changes"][0] == (shown[4], shown[5])
+
+
+def test_drops_are_those_of_the_seed_shown_beside_one_that_diverged():
+    rates = [0.1, 0.1, 0.02, 0.02]
+    lost = pd.DataFrame({"curve": "seed 0", "epoch": [1, 2], "learning_rate": rates[:2], "test_loss": [9.0, math.nan]})
+    shown = pd.DataFrame({"curve": "seed 42", "epoch": range(1, 5), "learning_rate": rates, "test_loss": [4, 3, 2, 1]})
+
+    drops = facts.learning_rate_drops(pd.concat([lost, shown]).assign(label="SAM"), seed=42)
+
+    assert drops == {"epochs": [2], "seed": 42, "rows": [{"label": "SAM", "changes": [(3.0, 2.0)]}]}
 
 
 def test_findings_keep_their_own_parts():

@@ -17,7 +17,7 @@ from sharpness.config import read_config
 from sharpness.errors import UserError, unknown
 from sharpness.evidence import labels
 from sharpness.evidence.judgement import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Judgement, Sample, criterion, judge
-from sharpness.evidence.runs import csv_text, finite, read_histories, read_sensing
+from sharpness.evidence.runs import csv_text, finite, read_end_points, read_histories, read_sensing
 from sharpness.problems.single_neuron import METHODS as NEURON_METHODS
 from sharpness.study import Study, neuron_id, sensing_id
 from sharpness.training.schedule import drops
@@ -222,11 +222,9 @@ class _Results:
     @cached_property
     def end_points(self) -> pd.DataFrame:
         """Where the single neuron has started and ended."""
-        folder = paths.neuron(self.study.scale, neuron_id(self.study.neuron))
-        if not _is_finished(folder, "end_points.csv"):
+        if not _is_finished(paths.neuron(self.study.scale, neuron_id(self.study.neuron)), "end_points.csv"):
             raise _Unmeasured("the single-neuron run is missing")
-        records.read_run(folder, "end_points.csv")
-        return pd.read_csv(folder / "end_points.csv")
+        return read_end_points(self.study)
 
     def of(self, network: str, run: dict) -> dict[int, pd.DataFrame]:
         """The histories of the runs that an entry of config/claims.yaml names, by seed in ascending order."""

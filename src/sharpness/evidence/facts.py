@@ -10,8 +10,8 @@ from sharpness import paths, records
 from sharpness.errors import UserError
 from sharpness.evidence import labels, tables
 from sharpness.evidence.judgement import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from sharpness.evidence.runs import LARGEST_LOSS
-from sharpness.study import Study, load_study, neuron_id, scale_names
+from sharpness.evidence.runs import LARGEST_LOSS, read_end_points
+from sharpness.study import Study, load_study, scale_names
 
 # The scale that trains as the original's authors did.
 ORIGINAL = "paper"
@@ -39,12 +39,14 @@ def read_facts(study: Study) -> dict:
         "runs": {"n": len(runs), "diverged": int((runs["status"] == records.DIVERGED).sum())},
         "tables": {name: read_table(study, name) for name in study.artifacts if name.startswith("table")},
         "radius": radius(table1),
-        "drops": learning_rate_drops(_read_csv(paths.figure(study.scale, "figure1", "csv"))),
+        "drops": learning_rate_drops(
+            _read_csv(paths.figure(study.scale, "figure1", "csv")), study.artifact("figure1").settings["seed"]
+        ),
         "metric": metric(study, runs),
         "adaptivity": adaptivity(study, table2, runs),
         "progress": progress(_read_csv(paths.figure(study.scale, "figure5", "csv"))),
         "sensing": sensing(table3),
-        "neuron": sharpness_left(_read_csv(paths.neuron(study.scale, neuron_id(study.neuron)) / "end_points.csv")),
+        "neuron": sharpness_left(read_end_points(study)),
         "compared": compared,
         "within": sum(row["within"] is True for row in compared),
         "judged": sum(row["within"] is not None for row in compared),
@@ -105,12 +107,12 @@ def radius(table1: pd.DataFrame) -> dict:
     }
 
 
-def learning_rate_drops(figure1: pd.DataFrame) -> dict:
-    """The test loss in the last epoch before each drop of the learning rate and in the first one after it.
+def learning_rate_drops(figure1: pd.DataFrame, seed: int) -> dict:
+    """A seed's test loss in the last epoch before each drop of the learning rate and in the first one after it.
 
-    Of the seed that the figure shows; epochs are those after which the rate drops.
+    Epochs are those after which the rate drops.
     """
-    shown = figure1[figure1["curve"].str.startswith("seed")].drop_duplicates(["label", "epoch"])
+    shown = figure1[figure1["curve"] == f"seed {seed}"]
     longest = shown.groupby("label")["epoch"].transform("max") == shown["epoch"].max()
     rates = shown[longest].groupby("epoch")["learning_rate"].first()
     epochs = [int(epoch) - 1 for epoch in rates.index[rates.diff() < 0]]
@@ -122,7 +124,7 @@ def learning_rate_drops(figure1: pd.DataFrame) -> dict:
         }
         for label in shown["label"].unique()
     ]
-    return {"epochs": epochs, "curve": shown["curve"].iloc[0], "rows": rows}
+    return {"epochs": epochs, "seed": seed, "rows": rows}
 
 
 def metric(study: Study, runs: pd.DataFrame) -> dict[str, dict]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sharpness import files, paths, records
 from sharpness.errors import UserError
-from sharpness.study import Artifact, Study, sensing_id
+from sharpness.study import Artifact, Study, neuron_id, sensing_id
 
 METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 LARGEST_LOSS = 1e308
@@ -102,6 +102,20 @@ def read_sensing(study: Study) -> pd.DataFrame:
     losses = pd.read_csv(folder / "losses.csv", dtype={"loss": float})
     losses["loss"] = losses["loss"].where(losses["loss"] <= LARGEST_LOSS, np.inf)
     return losses
+
+
+def read_end_points(study: Study) -> pd.DataFrame:
+    """Where the study's single-neuron descents have started and ended.
+
+    Returns:
+        The columns of end_points.csv.
+
+    Raises:
+        UserError: as records.read_run.
+    """
+    folder = paths.neuron(study.scale, neuron_id(study.neuron))
+    records.read_run(folder, "end_points.csv")
+    return pd.read_csv(folder / "end_points.csv")
 
 
 def summarize_sensing(study: Study, artifact: Artifact) -> pd.DataFrame:
