@@ -348,6 +348,31 @@ def test_zero_grad_clears_to_none_or_to_zero():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_a_radius_in_a_tensor_is_still_that_tensor_after_loading():
+    model, rho = network(), torch.tensor(0.05)
+    optimizer = SAM(model.parameters(), torch.optim.SGD, rho=rho, **SGD)
+    saved = SAM(network().parameters(), torch.optim.SGD, rho=0.5, **SGD).state_dict()
+
+    optimizer.load_state_dict(saved)
+
+    assert optimizer.param_groups[0]["rho"] is rho
+    assert optimizer.base_optimizer.param_groups[0]["rho"] is rho
+    assert rho.item() == 0.5
+
+
+def test_a_deep_copy_with_its_model_trains_on_like_the_original():
+    model = network()
+    optimizer = SAM(model.parameters(), torch.optim.SGD, p=math.inf, rho=0.01, **SGD)
+    train(model, optimizer, range(2))
+    twin, twin_optimizer = copy.deepcopy((model, optimizer))
+
+    train(model, optimizer, range(2, 4))
+    train(twin, twin_optimizer, range(2, 4))
+
+    assert twin_optimizer.base_optimizer.param_groups is twin_optimizer.param_groups
+    assert_same_bits(snapshot(twin), snapshot(model))
+
+
 class TestMisuse:
     @pytest.fixture
     def optimizer(self):

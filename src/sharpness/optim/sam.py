@@ -176,9 +176,21 @@ class SAM(Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what ``state_dict()`` gave: the base optimizer's state and every group's settings."""
+        """Load what ``state_dict()`` gave: the base optimizer's state and every group's settings.
+
+        A ``rho`` in a tensor stays that tensor, with the loaded value.
+        """
+        radii = [group["rho"] for group in self.param_groups]
         super().load_state_dict(state_dict)
+        for group, rho in zip(self.param_groups, radii, strict=True):
+            if isinstance(rho, Tensor):
+                group["rho"] = rho.copy_(torch.as_tensor(group["rho"]))
         self.base_optimizer.__setstate__({"state": self.state, "param_groups": self.param_groups})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copying and pickling keep; torch's optimizers keep their groups and state alone."""
+        own = ("base_optimizer", "geometry", "ball", "_copies", "_perturbed")
+        return super().__getstate__() | {name: getattr(self, name) for name in own}
 
     def _adapted(self, group: dict[str, Any]) -> list[bool]:
         """For each parameter of the group, whether T follows its size."""
