@@ -53,6 +53,24 @@ def fresh(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "project", ignore=ignored))
 
 
+@pytest.mark.parametrize(
+    ("rule", "module"), [("runs", "runs"), ("table", "tables"), ("figure", "figures"), ("claims", "claims")]
+)
+def test_a_rule_rests_on_all_the_code_that_decides_its_artifact(rule, module):
+    text = (projects.ROOT / "workflow/rules/evidence.smk").read_text(encoding="utf-8")
+    inputs = text.split(f"rule {rule}:")[1].split("output:")[0]
+    pending, known = [module], set()
+    while pending:
+        name = pending.pop()
+        known.add(name)
+        source = (projects.ROOT / f"src/sharpness/evidence/{name}.py").read_text(encoding="utf-8")
+        imported = {*re.findall(r"^from sharpness\.evidence\.(\w+) import", source, re.MULTILINE)}
+        for names in re.findall(r"^from sharpness\.evidence import (.+)$", source, re.MULTILINE):
+            imported |= set(names.split(", "))
+        pending += imported - known
+    assert {name for name in known if f'"src/sharpness/evidence/{name}.py"' not in inputs} == set()
+
+
 class Plan:
     """What Snakemake would do.
 

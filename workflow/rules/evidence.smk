@@ -6,6 +6,7 @@ CONFIGURATION = ["config/study.yaml", f"config/scales/{SCALE}.yaml"]
 rule runs:
     input:
         [paths.run(SCALE, run_id) / "history.csv" for run_id in STUDY.runs],
+        CONFIGURATION,
         "src/sharpness/evidence/runs.py",
     output:
         report(
@@ -89,7 +90,9 @@ rule claims:
         "config/claims.yaml",
         "src/sharpness/evidence/claims.py",
         "src/sharpness/evidence/judgement.py",
+        "src/sharpness/evidence/labels.py",
         "src/sharpness/evidence/runs.py",
+        "src/sharpness/training/schedule.py",
     output:
         report(
             paths.results(SCALE) / "claims.csv",
