@@ -24,6 +24,7 @@ from sharpness.training.datasets import (
     download_cifar10,
     open_arrays,
     prepare,
+    prepared_digest,
     prepared_folder,
     read_cifar10,
     read_digits,
@@ -319,6 +320,32 @@ def test_two_folders_of_one_title_are_prepared_apart(images, tmp_path):
     assert prepared_folder(first, tmp_path) != prepared_folder(second, tmp_path)
 
 
+def test_changed_pictures_are_prepared_again(images, tmp_path):
+    dataset = {"name": "image_folder", "title": "Pictures", "folder": str(images)}
+    before = prepared_digest(dataset, tmp_path / "data")
+    prepare(dataset, tmp_path / "data")
+    first = prepared_digest(dataset, tmp_path / "data")
+    prepare(dataset, tmp_path / "data")
+    same = prepared_digest(dataset, tmp_path / "data")
+    write_image(images / "train/cat/0.png", value=99)
+    arrays, _ = open_arrays(prepare(dataset, tmp_path / "data"))
+
+    assert before is None
+    assert same == first != prepared_digest(dataset, tmp_path / "data")
+    assert 99 in arrays.train_images
+
+
+def test_prepared_pictures_outlive_their_folder(images, tmp_path):
+    dataset = {"name": "image_folder", "title": "Pictures", "folder": str(images)}
+    prepare(dataset, tmp_path / "data")
+    images.rename(images.with_name("moved"))
+    assert len(open_arrays(prepare(dataset, tmp_path / "data"))[0].train_labels) == 6
+
+
+def write_deep_image(path: Path) -> None:
+    Image.fromarray(np.arange(36, dtype=np.uint16).reshape(6, 6) * 1000).save(path)
+
+
 def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
 
@@ -328,6 +355,7 @@ def cut_short(path: Path) -> None:
     [
         (lambda folder: cut_short(folder / "test/dog/1.png"), "test/dog/1.png: not a readable image .*; replace"),
         (lambda folder: (folder / "train/cat/0.png").write_bytes(b""), "train/cat/0.png: not a readable image"),
+        (lambda folder: write_deep_image(folder / "train/cat/0.png"), "0.png: more than 8 bits a pixel; save all"),
         (lambda folder: write_image(folder / "test/wolf/0.png"), "class 'wolf' is in only one of train/ and test/"),
         (lambda folder: write_image(folder / "train/dog/1.png", (5, 5)), "train/dog/1.png: 5×5 pixels, but .* has 6×6"),
         (lambda folder: write_image(folder / "test/cat/0.png", (6, 5)), "test/cat/0.png: 6×5 pixels; .* square size"),

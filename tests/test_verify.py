@@ -138,6 +138,27 @@ def test_runs_on_different_data_are_mixed(smoke):
     assert any(line.startswith(f"mixed: {file}: trained on other data (ffffffffffff)") for line in verify(smoke))
 
 
+def test_runs_on_other_data_than_the_prepared_one_are_stale(smoke):
+    meta = Path("data/digits/meta.json")
+    meta.parent.mkdir(parents=True)
+    files.write_json(meta, {"sha256": "0" * 64})  # as the synthetic runs have it
+    assert verify(smoke) == []
+
+    files.write_json(meta, {"sha256": "f" * 64})
+
+    [finding] = verify(smoke)
+    assert finding.startswith(
+        "stale: results/smoke/runs: trained on other data (000000000000) than data/digits has now"
+    )
+
+
+def test_what_is_wrong_with_another_scale_s_file_is_not_in_the_way(smoke):
+    Path("config/scales/draft.yaml").write_text("title: a draft\n", encoding="utf-8")
+    Path("config/scales/.#paper.yaml").symlink_to("an editor's lock")
+
+    assert verify(smoke) == []
+
+
 def test_an_artifact_that_its_runs_no_longer_give_is_stale_until_it_is_made_again(smoke):
     again = synthetic.find(smoke, network="resnet", method="sgd")[0]
     synthetic.write(smoke, again, synthetic.history({**smoke.runs[again], "seed": 1}))

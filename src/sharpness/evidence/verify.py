@@ -11,7 +11,8 @@ from sharpness import files, paths, records
 from sharpness.errors import UserError
 from sharpness.evidence import claims, figures, manifest, tables
 from sharpness.evidence.runs import csv_text, summarize
-from sharpness.study import Study, canonical, load_study, scale_names
+from sharpness.study import Study, canonical, load_config, load_study, scale_names
+from sharpness.training.datasets import prepared_digest, prepared_folder
 
 KINDS = ("runs", "sensing", "neuron")
 
@@ -20,13 +21,13 @@ def verify(study: Study) -> list[str]:
     """Every way in which the results of the study's scale are not what its tree gives, one line each.
 
     - missing: a job of the study has left nothing, or a file of an artifact, of the report or the manifest isn't there.
-    - stale: a job's folder that is not of the study (made by other settings or semantics), an artifact that is not what
-      the jobs give now, or settings that have changed since the manifest was written.
+    - stale: a job's folder that is not of the study (made by other settings or semantics), runs on other data than the
+      prepared one, an artifact that is not what the jobs give now, or settings that have changed since the manifest.
     - altered: a file whose hash is not the one that its run.json or the manifest has for it.
     - mixed: a job of another scale, or runs on different data.
 
     Raises:
-        UserError: the configuration of some scale is faulty.
+        UserError: config/ is faulty.
     """
     recorded = _read_manifest(study)
     if recorded is None:
@@ -49,7 +50,7 @@ def check(study: Study, recorded: dict | None = None) -> list[str]:
     sound = {identity: job for identity, job in jobs.items() if identity not in faults}
     return [
         *faults.values(),
-        *_check_data(sound),
+        *_check_data(study, sound),
         *_check_strangers(study),
         *(_check_records(sound, recorded) if recorded else ()),
         *_check_artifacts(study, sound, recorded),
@@ -79,15 +80,23 @@ def _fault(job: manifest.Job) -> str | None:
     return None
 
 
-def _check_data(jobs: dict[str, manifest.Job]) -> Iterator[str]:
+def _check_data(study: Study, jobs: dict[str, manifest.Job]) -> Iterator[str]:
+    """Runs on other data than most are mixed; what most are on must be the prepared data, where that exists."""
     runs = [job.folder / "run.json" for job in jobs.values() if job.folder.parent.name == "runs"]
     hashes = {file: json.loads(file.read_bytes()).get("data_sha256", "unknown") for file in runs}
-    if len(set(hashes.values())) < 2:
+    if not hashes:
         return
     [(usual, _)] = Counter(hashes.values()).most_common(1)
     for file, digest in hashes.items():
         if digest != usual:
             yield f"mixed: {file}: trained on other data ({digest[:12]}) than most runs ({usual[:12]}); run it again"
+    dataset, data_dir = study.settings["dataset"], Path(load_config()["data_dir"])
+    prepared = prepared_digest(dataset, data_dir)
+    if prepared not in (None, usual):
+        yield (
+            f"stale: {paths.results(study.scale) / 'runs'}: trained on other data ({usual[:12]}) than "
+            f"{prepared_folder(dataset, data_dir)} has now ({prepared[:12]}); delete them and run again"
+        )
 
 
 def _check_records(jobs: dict[str, manifest.Job], recorded: dict) -> Iterator[str]:
@@ -102,10 +111,10 @@ def _check_strangers(study: Study) -> Iterator[str]:
     """Folders of jobs that are not the study's at this scale."""
     own = manifest.jobs(study)
     elsewhere = {
-        identity: scale
-        for scale in scale_names()
-        if scale != study.scale
-        for identity in manifest.jobs(load_study(scale))
+        identity: other.scale
+        for other in _loadable_studies()
+        if other.scale != study.scale
+        for identity in manifest.jobs(other)
     }
     for kind in KINDS:
         folders = [folder for folder in (paths.results(study.scale) / kind).glob("[!.]*") if folder.is_dir()]
@@ -115,6 +124,15 @@ def _check_strangers(study: Study) -> Iterator[str]:
                 yield f"mixed: {folder}: belongs to another scale; move it to {home}, or delete it"
             else:
                 yield f"stale: {folder}: {_reason(folder, own)}; delete it"
+
+
+def _loadable_studies() -> Iterator[Study]:
+    """The study at each scale whose file is sound: what is wrong with another one's is no finding about this."""
+    for scale in scale_names():
+        try:
+            yield load_study(scale)
+        except UserError:
+            continue
 
 
 def _reason(folder: Path, own: dict[str, manifest.Job]) -> str:

@@ -54,7 +54,7 @@ def prepared_folder(dataset: dict, data_dir: Path) -> Path:
 
 
 def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
-    """Make the data set's arrays unless they are there; concurrent callers wait for the first.
+    """Make the data set's arrays unless they are there as their source has them; concurrent callers wait for the first.
 
     Args:
         dataset: the `dataset` settings of a scale.
@@ -68,7 +68,7 @@ def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
         UserError: the source is missing, damaged or inconsistent, or cannot be downloaded.
     """
     folder = prepared_folder(dataset, data_dir)
-    if (folder / "meta.json").exists():
+    if _is_current(dataset, folder):
         return folder
     readers: dict[str, Callable[[], Arrays]] = {
         "digits": read_digits,
@@ -77,9 +77,18 @@ def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
     }
     data_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(data_dir / f"{folder.name}.lock"):
-        if not (folder / "meta.json").exists():
+        if not _is_current(dataset, folder):
             _write(readers[dataset["name"]](), dataset, folder)
     return folder
+
+
+def prepared_digest(dataset: dict, data_dir: Path) -> str | None:
+    """The digest that a prepared data set has in its meta.json, without a look at the arrays; None if there is none."""
+    try:
+        meta = json.loads((prepared_folder(dataset, data_dir) / "meta.json").read_text(encoding="utf-8"))
+        return meta["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def open_arrays(folder: Path) -> tuple[Arrays, dict]:
@@ -191,6 +200,18 @@ def read_image_folder(folder: Path, show_progress: bool = False) -> Arrays:
         UserError: the folder is missing, empty or unreadable, the classes of train and test differ, an image is
             corrupt, or the images are not all of one square size.
     """
+    classes, sources = _image_sources(folder)
+    decoder = _Decoder(sources["train"][0][0])
+    decoded = {}
+    for split, items in sources.items():
+        shown = tqdm(items, desc=f"reading {split} images", unit=" images", disable=not show_progress)
+        decoded[split] = np.stack([decoder.read(path) for path, _ in shown])
+    labels = {split: np.array([label for _, label in items], dtype=np.int64) for split, items in sources.items()}
+    return Arrays(decoded["train"], labels["train"], decoded["test"], labels["test"], tuple(classes))
+
+
+def _image_sources(folder: Path) -> tuple[list[str], dict[str, list[tuple[Path, int]]]]:
+    """The classes of an image folder, and for train and test the path and the label of each image."""
     classes = _class_folders(folder / "train")
     others = set(classes) ^ set(_class_folders(folder / "test"))
     if others:
@@ -201,13 +222,7 @@ def read_image_folder(folder: Path, show_progress: bool = False) -> Arrays:
         split: [(path, label) for label, name in enumerate(classes) for path in _image_files(folder / split / name)]
         for split in ("train", "test")
     }
-    decoder = _Decoder(sources["train"][0][0])
-    decoded = {}
-    for split, items in sources.items():
-        shown = tqdm(items, desc=f"reading {split} images", unit=" images", disable=not show_progress)
-        decoded[split] = np.stack([decoder.read(path) for path, _ in shown])
-    labels = {split: np.array([label for _, label in items], dtype=np.int64) for split, items in sources.items()}
-    return Arrays(decoded["train"], labels["train"], decoded["test"], labels["test"], tuple(classes))
+    return classes, sources
 
 
 class _Decoder:
@@ -223,6 +238,8 @@ class _Decoder:
 
         try:
             with Image.open(path) as image:
+                if image.mode.startswith(("I", "F")):
+                    raise UserError(f"{path}: more than 8 bits a pixel; save all images with 8 bits a channel")
                 self.mode = self.mode or ("L" if image.mode in ("L", "1") else "RGB")
                 pixels = np.asarray(image.convert(self.mode))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -278,10 +295,33 @@ def _write(arrays: Arrays, dataset: dict, folder: Path) -> None:
             "classes": list(arrays.classes),
             **channel_statistics(arrays),
             "sha256": _digest(temporary),
+            **({"source": _listing(Path(dataset["folder"]))} if dataset["name"] == "image_folder" else {}),
         }
         files.write_json(temporary / "meta.json", meta)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
+
+
+def _is_current(dataset: dict, folder: Path) -> bool:
+    """Whether a prepared folder is there and, if its source is a folder of images at hand, holds what that has now."""
+    if not (folder / "meta.json").exists():
+        return False
+    if dataset["name"] != "image_folder" or not Path(dataset["folder"]).exists():
+        return True
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True  # damaged, as who opens it will say
+    return meta.get("source") == _listing(Path(dataset["folder"]))
+
+
+def _listing(folder: Path) -> str:
+    """A digest of an image folder's files by name, size and time of change."""
+    _, sources = _image_sources(folder)
+    files_of = [path for items in sources.values() for path, _ in items]
+    stats = [(str(path.relative_to(folder)), path.stat()) for path in files_of]
+    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _digest(folder: Path) -> str:
