@@ -313,9 +313,13 @@ SCALE_FILE = "config/scales/smoke.yaml"
         ),
     ],
 )
-def test_settings_that_cannot_be_trained_are_refused_in_one_line(project, capsys, file, change, message):
+@pytest.mark.parametrize("verb", ["train", "estimate"])
+def test_settings_that_cannot_be_trained_are_refused_in_one_line(project, capsys, verb, file, change, message):
+    if verb == "estimate" and "batch_size" in message:
+        pytest.skip("an estimate needs no whole batch")
     projects.edit(Path(file), change)
-    assert main(arguments(network="wide_resnet", method="sam")) == 1
+    whole = ["estimate", "--scale", "smoke", "--device", "cpu"]
+    assert main(whole if verb == "estimate" else arguments(network="wide_resnet", method="sam")) == 1
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert message in line

@@ -2,13 +2,12 @@
 
 import argparse
 import errno
-import os
 import signal
 import sys
 from pathlib import Path
 
 from sharpness import __version__
-from sharpness.errors import UserError
+from sharpness.errors import UserError, is_out_of_memory
 from sharpness.study import Study, check_config, load_config, load_study, scale_names
 
 # Each verb imports what it needs when it runs: help must not wait for torch, nor a figure either.
@@ -24,7 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         fault = f"{place}{error.strerror or error}; {_remedy(error)}"
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         fault = "memory exhausted; run fewer jobs at once (snakemake --cores), or end other programs, and run again"
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -80,14 +81,13 @@ def _neuron(options: argparse.Namespace) -> None:
 
 def _estimate(options: argparse.Namespace) -> None:
     from sharpness.training.device import claim_device
-    from sharpness.training.estimate import describe, estimate
+    from sharpness.training.estimate import describe, estimate, runs_at_once
 
     config = _config(options)
     study = load_study(options.scale)
     with claim_device(config["device"], config["runs_per_gpu"]) as device:
         estimates = estimate(study, Path(config["data_dir"]), device)
-        at_once = config["runs_per_gpu"] if device.type == "cuda" else os.cpu_count()
-        print(describe(study, estimates, device, at_once))
+        print(describe(study, estimates, device, runs_at_once(device, config["runs_per_gpu"])))
 
 
 def _runs(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The one exception that reaches a user as a message instead of a traceback."""
+"""Which errors reach a user as a message instead of a traceback."""
 
 import difflib
 from collections.abc import Iterable
@@ -17,3 +17,9 @@ def unknown(kind: str, name: object, known: Iterable[str], where: str) -> UserEr
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(known)}"
     return UserError(f"{where}: unknown {kind} '{name}'; {hint}")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: torch has a type of its own for neither the CPU's nor that of CUDA's libraries."""
+    known = ("DefaultCPUAllocator", "CUDA out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in known)

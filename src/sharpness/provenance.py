@@ -21,16 +21,17 @@ def origin(device: dict) -> dict:
     }
 
 
-def cost(seconds: float, peak_gpu_memory: int = 0) -> dict:
-    """What this process has used so far.
+def cost(seconds: float, earlier_cpu_seconds: float = 0.0, peak_gpu_memory: int = 0) -> dict:
+    """What a job has used so far; memory is this process's.
 
     Args:
         seconds: wall-clock time of the work itself, over all resumptions.
+        earlier_cpu_seconds: CPU time of the processes that this one continues from.
         peak_gpu_memory: bytes.
     """
     return {
         "seconds": round(seconds, 3),
-        "cpu_seconds": round(time.process_time(), 3),
+        "cpu_seconds": round(earlier_cpu_seconds + time.process_time(), 3),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "peak_gpu_memory_mb": round(peak_gpu_memory / 2**20, 1),
     }

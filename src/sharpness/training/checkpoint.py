@@ -12,7 +12,7 @@ import torch
 from sharpness import files
 
 # Raise the number when the state that the training loop saves gets another layout.
-MAGIC = b"sharpness checkpoint 1 "
+MAGIC = b"sharpness checkpoint 2 "
 
 # Waiting for the disk would slow runs of short epochs by several percent, and they have little to lose when the power
 # fails: a checkpoint is synced where it follows the last one by at least this time (seconds).

@@ -14,8 +14,8 @@ from sharpness import paths
 from sharpness.study import Study
 from sharpness.training.datasets import open_arrays, prepare
 from sharpness.training.device import configure
-from sharpness.training.loss import SmoothedLoss
-from sharpness.training.step import autocast, build_model, build_optimizer, build_step
+from sharpness.training.settings import SettingError
+from sharpness.training.step import autocast, build_training
 
 # A timing is trusted once it lasts this long (seconds); slow devices reach it with a few images, fast ones repeat.
 LONG_ENOUGH = 1.0
@@ -61,7 +61,7 @@ def estimate(study: Study, data_dir: Path, device: torch.device) -> list[Estimat
     """Time one step and one test batch for each kind of run, and extrapolate to its epochs.
 
     Raises:
-        UserError: a fault of the data set, or a precision that the device lacks.
+        UserError: a fault of the data set or a setting, or a precision that the device lacks.
     """
     shape = _shape(study.settings["dataset"], data_dir)
     kinds = {(spec["network"], spec["method"]): spec for spec in study.runs.values()}
@@ -76,17 +76,27 @@ def estimate(study: Study, data_dir: Path, device: torch.device) -> list[Estimat
     for kind, spec in kinds.items():
         cost_class = (spec["network"], spec["optimizer"])  # every ascent step costs about the same
         if cost_class not in measured:
-            measured[cost_class] = _run_seconds(spec, shape, device)
+            try:
+                measured[cost_class] = _run_seconds(spec, shape, device)
+            except SettingError as error:
+                raise error.at(study.scale) from None
         seconds, parameters = measured[cost_class]
         estimates.append(Estimate(" ".join(kind), runs[kind], missing[kind], seconds, parameters))
     return estimates
 
 
-def describe(study: Study, estimates: list[Estimate], device: torch.device, runs_at_once: int) -> str:
-    """The estimate as text for a terminal."""
+def runs_at_once(device: torch.device, runs_per_gpu: int) -> int:
+    """How many runs `snakemake --cores all` trains at a time: one on each core, or so many on each visible GPU."""
+    if device.type == "cuda":
+        return runs_per_gpu * torch.cuda.device_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def describe(study: Study, estimates: list[Estimate], device: torch.device, at_once: int) -> str:
+    """The estimate as text for a terminal, with `at_once` runs at a time."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
     lines = [
-        f"scale {study.scale} on {name}, {runs_at_once} at a time (calibrated just now on random images):",
+        f"scale {study.scale} on {name}, {at_once} at a time (calibrated just now on random images):",
         f"{'network and method':40}{'runs':>6}{'to do':>7}{'each':>12}{'total':>12}",
     ]
     for entry in estimates:
@@ -94,11 +104,13 @@ def describe(study: Study, estimates: list[Estimate], device: torch.device, runs
         lines.append(f"{entry.kind:40}{entry.runs:6}{entry.missing:7}{each:>12}{total:>12}")
     missing = sum(entry.missing for entry in estimates)
     work = sum(entry.seconds * entry.missing for entry in estimates)
+    longest = max((entry.seconds for entry in estimates if entry.missing), default=0.0)
     # Weights and momentum in float32, for each run at work; a history takes some 20 kB.
-    disk = runs_at_once * max(entry.parameters for entry in estimates) * 8 / 2**20 + missing * 0.02
+    parameters = max(entry.parameters for entry in estimates)
+    disk = min(at_once, missing) * parameters * 8 / 2**20 + missing * 0.02
     lines.append(
-        f"{sum(entry.runs for entry in estimates)} runs, {missing} to do: about {_duration(work / runs_at_once)}, "
-        f"{disk:.0f} MB of disk beside the data set"
+        f"{sum(entry.runs for entry in estimates)} runs, {missing} to do: "
+        f"about {_duration(max(work / at_once, longest))}, {disk:.0f} MB of disk beside the data set"
     )
     return "\n".join(lines)
 
@@ -114,9 +126,7 @@ def _shape(dataset: dict, data_dir: Path) -> Shape:
 def _run_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float, int]:
     """Seconds of one run, and its network's number of parameters."""
     configure(device, spec["precision"])
-    model = build_model(spec, shape, device)
-    optimizer = build_optimizer(model, spec)
-    step = build_step(model, optimizer, SmoothedLoss(shape.classes, spec["label_smoothing"]), spec["precision"])
+    model, _, _, step = build_training(spec, shape, device)
 
     def train_on(images: int) -> None:
         step(_random_images(images, shape, device), torch.zeros(images, dtype=torch.int64, device=device))

@@ -6,14 +6,15 @@ from pathlib import Path
 import torch
 
 from sharpness import paths, provenance
-from sharpness.errors import UserError
+from sharpness.errors import UserError, is_out_of_memory
 from sharpness.records import write_run
 from sharpness.study import TRAINING_SEMANTICS, Study
 from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import load_data
 from sharpness.training.datasets import prepare
 from sharpness.training.device import claim_device, configure, describe
-from sharpness.training.loop import Outcome, SettingError, train
+from sharpness.training.loop import Outcome, train
+from sharpness.training.settings import SettingError
 from sharpness.training.start_up import skip_compiler_import
 
 
@@ -35,7 +36,6 @@ def run_training(
         Interrupted: a signal stopped the run; its checkpoint is saved.
     """
     spec = study.spec(run_id)
-    scale_file = f"config/scales/{study.scale}.yaml"
     show_progress = sys.stderr.isatty()
     prepared = prepare(study.settings["dataset"], data_dir, show_progress)
     with claim_device(device_name, runs_per_gpu) as device:
@@ -47,14 +47,14 @@ def run_training(
             checkpoint = CheckpointFile(paths.checkpoint(study.scale, run_id), identity)
             outcome = train(spec, data, device, checkpoint, cuda_graph, show_progress)
         except SettingError as error:
-            file = "config/study.yaml" if error.key.startswith(("methods.", "training.")) else scale_file
-            raise UserError(f"{file}: {error}") from None
+            raise error.at(study.scale) from None
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise UserError(
                 f"{run_id}: {'GPU' if device.type == 'cuda' else 'main'} memory exhausted with batch_size "
-                f"{spec['batch_size']}; choose a smaller batch or network, or precision bf16, in {scale_file}, or run "
+                f"{spec['batch_size']}; choose a smaller batch or network, or precision bf16, in "
+                f"config/scales/{study.scale}.yaml, or run "
                 "fewer at once (runs_per_gpu in config/config.yaml, snakemake --cores)"
             ) from None
         gpu_memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
@@ -67,14 +67,8 @@ def run_training(
         "epochs": len(outcome.history),
         "data_sha256": data.sha256,
         "provenance": provenance.origin(on),
-        "cost": provenance.cost(outcome.seconds, gpu_memory),
+        "cost": provenance.cost(outcome.seconds, outcome.earlier_cpu_seconds, gpu_memory),
     }
     write_run(paths.run(study.scale, run_id), outcome.history, run)
     checkpoint.remove()
     return outcome
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; for the CPU's, and for that of CUDA's libraries, torch has no type of its own."""
-    known = ("DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in known)

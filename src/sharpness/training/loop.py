@@ -2,8 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
 import torch
@@ -16,22 +14,11 @@ from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import Data, draw_epoch
 from sharpness.training.loss import SmoothedLoss
 from sharpness.training.schedule import learning_rate
+from sharpness.training.settings import SettingError
 from sharpness.training.signals import Interrupted, StopRequest
-from sharpness.training.step import autocast, build_model, build_optimizer, build_step, set_learning_rate
+from sharpness.training.step import autocast, build_training, set_learning_rate
 
 TEST_BATCH = 512
-
-
-class SettingError(ValueError):
-    """A setting that the network, the optimizer or the data set at hand does not allow.
-
-    Attributes:
-        key: where the setting lies in its configuration file.
-    """
-
-    def __init__(self, key: str, reason: object):
-        super().__init__(f"{key}: {reason}")
-        self.key = key
 
 
 @dataclass(frozen=True)
@@ -42,11 +29,13 @@ class Outcome:
         history: one record an epoch; a diverged run's last one holds what was not finite.
         status: "completed" or "diverged".
         seconds: time spent training and testing (wall clock), over all resumptions.
+        earlier_cpu_seconds: CPU time of the processes that this one continues from.
     """
 
     history: list[EpochRecord]
     status: str
     seconds: float
+    earlier_cpu_seconds: float
 
 
 def train(
@@ -75,18 +64,12 @@ def train(
     images, batch_size = len(data.train_labels), spec["batch_size"]
     _check_batch(batch_size, images)
     torch.manual_seed(spec["seed"])
-    with _setting(f"networks.{spec['network']}"):
-        model = build_model(spec, data, device)
-    with _setting(f"methods.{spec['method']}"):
-        optimizer = build_optimizer(model, spec)
-    with _setting("training.label_smoothing"):
-        loss = SmoothedLoss(data.classes, spec["label_smoothing"])
-    step = build_step(model, optimizer, loss, spec["precision"])
+    model, optimizer, loss, step = build_training(spec, data, device)
     if cuda_graph and device.type == "cuda":
         step = CapturedStep(step, model, optimizer)
     logits = torch.zeros(images, data.classes, device=device)  # of the epoch's first passes, in the order shown
     history: list[EpochRecord] = []
-    done, seconds = 0, 0.0  # images of the epoch at hand; time before this resumption
+    done, seconds, cpu_seconds = 0, 0.0, 0.0  # images of the epoch at hand; times before this resumption
 
     def state() -> dict:
         return {
@@ -97,6 +80,7 @@ def train(
             "done": done,
             "logits": logits,
             "seconds": seconds + time.monotonic() - started,
+            "cpu_seconds": cpu_seconds + time.process_time(),
         }
 
     if saved := checkpoint.load():
@@ -104,7 +88,7 @@ def train(
         optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["optimizer"]})
         _set_random_state(saved["random"], device)
         history = [EpochRecord(int(epoch), *values) for epoch, *values in saved["history"].tolist()]
-        done, seconds = saved["done"], saved["seconds"]
+        done, seconds, cpu_seconds = saved["done"], saved["seconds"], saved["cpu_seconds"]
         logits.copy_(saved["logits"])
 
     started, status = time.monotonic(), COMPLETED
@@ -136,7 +120,7 @@ def train(
                 break
             if epoch < spec["epochs"]:
                 checkpoint.save(state())
-    return Outcome(history, status, seconds + time.monotonic() - started)
+    return Outcome(history, status, seconds + time.monotonic() - started, cpu_seconds)
 
 
 def evaluate(model: nn.Module, data: Data, loss: SmoothedLoss, precision: str) -> tuple[float, float]:
@@ -157,15 +141,6 @@ def _check_batch(batch_size: int, images: int) -> None:
             "batch_size",
             f"{batch_size} leaves a batch of one image out of {images}, too few for BatchNorm; choose another",
         )
-
-
-@contextmanager
-def _setting(key: str) -> Iterator[None]:
-    """Say of an error in this context which setting it is about."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise SettingError(key, error) from None
 
 
 def _score(loss: SmoothedLoss, logits: Tensor, labels: Tensor) -> tuple[float, float]:

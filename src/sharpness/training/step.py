@@ -11,6 +11,7 @@ from sharpness.networks import build_network
 from sharpness.optim import SAM, frozen_statistics
 from sharpness.study import network_arguments
 from sharpness.training.loss import SmoothedLoss
+from sharpness.training.settings import setting
 
 Step = Callable[[Tensor, Tensor], Tensor]
 
@@ -21,6 +22,23 @@ class ImageSet(Protocol):
     channels: int
     image_size: int
     classes: int
+
+
+def build_training(
+    spec: dict, images: ImageSet, device: torch.device
+) -> tuple[nn.Module, torch.optim.Optimizer, SmoothedLoss, Step]:
+    """A spec's network, freshly initialised, with its optimizer, its loss and the step that joins them.
+
+    Raises:
+        SettingError: the network, the optimizer or the loss does not go with the data or in itself.
+    """
+    with setting(f"networks.{spec['network']}"):
+        model = build_model(spec, images, device)
+    with setting(f"methods.{spec['method']}"):
+        optimizer = build_optimizer(model, spec)
+    with setting("training.label_smoothing"):
+        loss = SmoothedLoss(images.classes, spec["label_smoothing"])
+    return model, optimizer, loss, build_step(model, optimizer, loss, spec["precision"])
 
 
 def build_model(spec: dict, images: ImageSet, device: torch.device) -> nn.Module:
