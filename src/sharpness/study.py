@@ -33,7 +33,7 @@ class Artifact:
     Attributes:
         name: "table1" ... "figure5".
         run_ids: the training runs that it rests on, in the study's order.
-        settings: its entry in config/study.yaml.
+        settings: its entry in config/study.yaml; its seed is the scale's first one where the scale lacks that.
     """
 
     name: str
@@ -139,8 +139,7 @@ def load_study(scale: str, root: Path = Path()) -> Study:
 
     sensing = {**design["sensing"], "draws": settings["sensing_draws"]}
     artifacts = {
-        name: Artifact(name, _runs_of(name, entry, experiments, runs, sensing), entry)
-        for name, entry in design["artifacts"].items()
+        name: _artifact(name, entry, experiments, runs, sensing) for name, entry in design["artifacts"].items()
     }
     return Study(scale, settings, design["methods"], design["training"], runs, sensing, design["neuron"], artifacts)
 
@@ -243,8 +242,8 @@ def _check_methods(methods: dict) -> None:
         seen[definition] = name
 
 
-def _runs_of(name: str, entry: dict, experiments: dict, runs: dict, sensing: dict) -> tuple[str, ...]:
-    """The runs that an artifact rests on, once it is known that everything that it shows is computed."""
+def _artifact(name: str, entry: dict, experiments: dict, runs: dict, sensing: dict) -> Artifact:
+    """An artifact with its runs, once it is known that everything that it shows is computed."""
     where = f"config/study.yaml: artifacts.{name}"
     missing = set(entry.get("sensing", [])) - set(sensing["rho"])
     if missing:
@@ -252,17 +251,17 @@ def _runs_of(name: str, entry: dict, experiments: dict, runs: dict, sensing: dic
     if entry.get("steps", 0) > sensing["steps"]:
         raise UserError(f"{where}: steps is {entry['steps']}, but sensing.steps is {sensing['steps']}; show no more")
     if "experiment" not in entry:
-        return ()
+        return Artifact(name, (), entry)
     if entry["experiment"] not in experiments:
         raise unknown("experiment", entry["experiment"], experiments, where)
     trained = {identity: runs[identity] for identity in experiments[entry["experiment"]]}
     networks = {spec["network"] for spec in trained.values()}
-    if entry.get("network", min(networks)) not in networks:
-        raise unknown("network", entry["network"], networks, where)
-    seeds = sorted({spec["seed"] for spec in trained.values()})
-    if entry.get("seed", seeds[0]) not in seeds:
-        raise UserError(
-            f"{where}: seed {entry['seed']} is shown, but this scale trains the seeds {', '.join(map(str, seeds))}; "
-            "add it to the scale's seeds"
-        )
-    return tuple(identity for identity, spec in trained.items() if entry.get("network") in (None, spec["network"]))
+    if "network" in entry:
+        if entry["network"] not in networks:
+            raise unknown("network", entry["network"], networks, where)
+        networks = {entry["network"]}
+    seeds = list(dict.fromkeys(spec["seed"] for spec in trained.values()))
+    if "seed" in entry and entry["seed"] not in seeds:
+        entry = entry | {"seed": seeds[0]}
+    shown = tuple(identity for identity, spec in trained.items() if spec["network"] in networks)
+    return Artifact(name, shown, entry)
