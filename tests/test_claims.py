@@ -490,7 +490,7 @@ def test_the_schema_refuses(study, change, message):
         ("F8", {"method": "usams"}, "did you mean 'usam with rho 0.001'"),
         ("F8", {"rho": [0.002]}, "unknown matrix sensing run 'sam with rho 0.002'; did you"),
         ("F8", {"step": 11}, "step 11 of matrix sensing, which takes 10"),
-        ("F10", {"method": "gd"}, "unknown single-neuron method 'gd'; choose one of: sam, usam"),
+        ("F10", {"method": "gd"}, "unknown single-neuron method 'gd'; choose from: sam, usam"),
     ],
 )
 def test_an_unknown_name_is_refused_with_a_suggestion(study, claim, change, message):

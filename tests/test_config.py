@@ -138,7 +138,7 @@ def test_a_missing_or_unreadable_file_is_refused(project, capsys, file):
     ("arguments", "message"),
     [
         (["train", "--scale", "smok", "--run", "any"], "config/scales/: unknown scale 'smok'; did you mean 'smoke'?"),
-        (["data", "--scale", "../../etc"], "config/scales/: unknown scale '../../etc'; choose one of"),
+        (["data", "--scale", "../../etc"], "config/scales/: unknown scale '../../etc'; choose from"),
         (["data", "--scale", "config\n/x"], "unknown scale 'config /x'"),
         (["train", "--scale", "smoke", "--run", "../runs/x"], "scale smoke: unknown run '../runs/x'"),
         (["train", "--scale", "smoke", "--run", ""], "scale smoke: unknown run ''"),

@@ -391,5 +391,5 @@ def test_files_are_complete_reproducible_and_made_without_torch(own_study, tmp_p
 
 
 def test_an_unknown_figure_is_a_user_s_error(study):
-    with pytest.raises(UserError, match=r"unknown figure 'table1'; choose one of: figure1"):
+    with pytest.raises(UserError, match=r"unknown figure 'table1'; choose from: figure1"):
         draw(study, "table1")

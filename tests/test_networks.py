@@ -249,9 +249,9 @@ def test_pyramidnet_block_pads_and_pools_its_input(stride, size):
     ("name", "size", "message"),
     [
         ("wideresnet", {}, "unknown network 'wideresnet'; did you mean 'wide_resnet'?"),
-        ("lenet5000", {}, "unknown network 'lenet5000'; there are pyramidnet, resnet, vgg, wide_resnet"),
+        ("lenet5000", {}, "unknown network 'lenet5000'; choose from: pyramidnet, resnet, vgg, wide_resnet"),
         ("resnet", {"block": 2}, "resnet has no argument 'block'; did you mean 'blocks'?"),
-        ("resnet", {"in_chanels": 2}, "resnet has no argument 'in_chanels'; there are blocks, width"),
+        ("resnet", {"in_chanels": 2}, "resnet has no argument 'in_chanels'; choose from: blocks, width"),
         ("wide_resnet", {"depth": 18}, "a WideResNet's depth is 6n + 4 (10, 16, 22, ...), not 18"),
         ("wide_resnet", {"depth": 4}, "a WideResNet's depth is 6n + 4 (10, 16, 22, ...), not 4"),
         ("pyramidnet", {"depth": 10}, "a bottleneck PyramidNet's depth is at least 11, not 10"),

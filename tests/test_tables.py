@@ -273,7 +273,7 @@ def test_names_with_special_characters_survive(complete):
 
 
 def test_an_unknown_table_is_a_user_s_error(complete):
-    with pytest.raises(UserError, match=r"unknown table 'figure1'; choose one of: table1"):
+    with pytest.raises(UserError, match=r"unknown table 'figure1'; choose from: table1"):
         write_table(complete, "figure1")
 
 

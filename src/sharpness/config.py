@@ -1,6 +1,5 @@
 """Reading the YAML files of config/: safely, closed against unknown keys, every fault reported in one line."""
 
-import difflib
 import math
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from sharpness.errors import UserError
+from sharpness.errors import UserError, suggestion
 
 # No file of config/ nests deeper than half of this.
 DEEPEST = 20
@@ -113,12 +112,12 @@ def _describe(error: ValidationError, where: str) -> str:
     """One line for a schema fault: where it is, what is wrong, what to write instead."""
     key, value, rule = _dotted(list(error.absolute_path)), error.instance, error.validator_value
     if "propertyNames" in error.absolute_schema_path:
-        hint = _suggestion(value, rule) if error.validator == "enum" else f"names match {rule}"
+        hint = suggestion(value, rule) if error.validator == "enum" else f"names match {rule}"
         return f"{where}: unknown key '{value}' in {key}; {hint}"
     match error.validator:
         case "additionalProperties":
             name = next(name for name in value if name not in error.schema.get("properties", {}))
-            return f"{where}: unknown key '{name}' in {key}; {_suggestion(name, error.schema['properties'])}"
+            return f"{where}: unknown key '{name}' in {key}; {suggestion(name, error.schema['properties'])}"
         case "required":
             missing = next(name for name in rule if name not in value)
             return f"{where}: {key} lacks the key '{missing}'; add it"
@@ -151,11 +150,6 @@ def _describe(error: ValidationError, where: str) -> str:
         case "not":
             return f"{where}: {key}.folder goes with the data set image_folder only; remove it"
     return f"{where}: {key}: {error.message}"
-
-
-def _suggestion(name: object, known: object) -> str:
-    close = difflib.get_close_matches(str(name), list(map(str, known)), n=1)
-    return f"did you mean '{close[0]}'?" if close else f"choose from: {', '.join(map(str, known))}"
 
 
 def _is_number(text: str) -> bool:

@@ -13,10 +13,14 @@ class UserError(Exception):
 
 def unknown(kind: str, name: object, known: Iterable[str], where: str) -> UserError:
     """The error for a name that is not among the known ones, with the nearest of them as a suggestion."""
-    known = sorted(known)
+    return UserError(f"{where}: unknown {kind} '{name}'; {suggestion(name, sorted(known))}")
+
+
+def suggestion(name: object, known: Iterable[object]) -> str:
+    """What to write in place of a name that is not among the known ones: the nearest of them, or any."""
+    known = list(map(str, known))
     close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(known)}"
-    return UserError(f"{where}: unknown {kind} '{name}'; {hint}")
+    return f"did you mean '{close[0]}'?" if close else f"choose from: {', '.join(known)}"
 
 
 def is_out_of_memory(error: Exception) -> bool:

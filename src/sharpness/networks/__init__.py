@@ -2,10 +2,10 @@
 
 import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from torch import nn
 
+from sharpness.errors import suggestion
 from sharpness.networks.pyramidnet import PyramidNet
 from sharpness.networks.resnet import ResNet
 from sharpness.networks.vgg import VGG
@@ -33,12 +33,12 @@ def build_network(name: str, *, in_channels: int, image_size: int, num_classes: 
             nothing.
     """
     if name not in NETWORKS:
-        raise ValueError(f"unknown network {name!r}{_suggestion(name, NETWORKS)}")
+        raise ValueError(f"unknown network {name!r}; {suggestion(name, NETWORKS)}")
     parameters = inspect.signature(NETWORKS[name]).parameters.values()
     arguments = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     for argument in size:
         if argument not in arguments:
-            raise ValueError(f"{name} has no argument {argument!r}{_suggestion(argument, arguments)}")
+            raise ValueError(f"{name} has no argument {argument!r}; {suggestion(argument, arguments)}")
     if "image_size" in arguments:
         size["image_size"] = image_size
     network = NETWORKS[name](in_channels, num_classes, **size)
@@ -47,8 +47,3 @@ def build_network(name: str, *, in_channels: int, image_size: int, num_classes: 
             f"{name} at this size needs images of at least {network.output_stride} pixels a side, not {image_size}"
         )
     return network
-
-
-def _suggestion(given: str, known) -> str:
-    close = get_close_matches(given, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
