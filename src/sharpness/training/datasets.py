@@ -78,7 +78,8 @@ def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
     data_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(data_dir / f"{folder.name}.lock"):
         if not _is_current(dataset, folder):
-            _write(readers[dataset["name"]](), dataset, folder)
+            source = _source(dataset)  # before it is read: a change meanwhile is then noticed the next time
+            _write(readers[dataset["name"]](), dataset["title"], source, folder)
     return folder
 
 
@@ -282,7 +283,7 @@ def _image_files(folder: Path) -> list[Path]:
     return found
 
 
-def _write(arrays: Arrays, dataset: dict, folder: Path) -> None:
+def _write(arrays: Arrays, title: str, source: str | None, folder: Path) -> None:
     """Write the arrays and their description beside the final folder, then rename it into place."""
     with _fresh_folder(folder.with_name(f".{folder.name}")) as temporary:
         for name in ARRAYS:
@@ -291,11 +292,11 @@ def _write(arrays: Arrays, dataset: dict, folder: Path) -> None:
             with files.replacing(temporary / f"{name}.npy") as path:
                 path.write_bytes(content.getbuffer())
         meta = {
-            "title": dataset["title"],
+            "title": title,
+            "source": source,
             "classes": list(arrays.classes),
             **channel_statistics(arrays),
             "sha256": _digest(temporary),
-            **({"source": _listing(Path(dataset["folder"]))} if dataset["name"] == "image_folder" else {}),
         }
         files.write_json(temporary / "meta.json", meta)
         shutil.rmtree(folder, ignore_errors=True)
@@ -306,20 +307,23 @@ def _is_current(dataset: dict, folder: Path) -> bool:
     """Whether a prepared folder is there and, if its source is a folder of images at hand, holds what that has now."""
     if not (folder / "meta.json").exists():
         return False
-    if dataset["name"] != "image_folder" or not Path(dataset["folder"]).exists():
+    source = _source(dataset)
+    if source is None:
         return True
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return True  # damaged, as who opens it will say
-    return meta.get("source") == _listing(Path(dataset["folder"]))
+    return meta.get("source") == source
 
 
-def _listing(folder: Path) -> str:
-    """A digest of an image folder's files by name, size and time of change."""
+def _source(dataset: dict) -> str | None:
+    """A digest of an image folder's files by name, size and time of change; None if the data set has none at hand."""
+    if dataset["name"] != "image_folder" or not Path(dataset["folder"]).exists():
+        return None
+    folder = Path(dataset["folder"])
     _, sources = _image_sources(folder)
-    files_of = [path for items in sources.values() for path, _ in items]
-    stats = [(str(path.relative_to(folder)), path.stat()) for path in files_of]
+    stats = [(path.relative_to(folder), path.stat()) for items in sources.values() for path, _ in items]
     lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
