@@ -227,6 +227,23 @@ def test_two_million_float32_parameters_keep_float_accuracy(p):
     assert (g @ epsilon).item() == pytest.approx(0.05 * norm(g, dual_of(p)).item(), rel=5e-7)
 
 
+@pytest.mark.parametrize("shape", [(3_000_000,), (1, 3_000_000), (2, 1_500_000), (3, 1000, 1000)])
+def test_a_long_tensor_of_any_shape_keeps_float_accuracy(shape):
+    gradients = random_tensors(13, shape, dtype=torch.float32)
+    epsilon = flat(ascent_step(gradients, gradients, 0.05)).double()
+    assert norm(epsilon, 2.0).item() == pytest.approx(0.05, rel=1e-5)
+
+
+@pytest.mark.parametrize(("p", "geometry", "normalization"), FAMILY)
+def test_tensors_without_entries_change_nothing(p, geometry, normalization):
+    weights, gradients = random_tensors(23, (3, 2), (0, 4)), random_tensors(24, (3, 2), (0, 4))
+    ball = {"p": p, "geometry": geometry, "eta": eta_of(geometry), "normalization": normalization}
+    first, empty = ascent_step(weights, gradients, 0.1, adapted=[True, False], **ball)
+    torch.testing.assert_close(first, ascent_step(weights[:1], gradients[:1], 0.1, adapted=[True], **ball)[0])
+    assert empty.shape == (0, 4)
+    assert not ascent_step(weights[1:], gradients[1:], 0.1, adapted=[True], **ball)[0].numel()
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e-8, 1e8, 1e18])
 @pytest.mark.parametrize("p", [1.0, 1.05, 1.5, 3.0, 1e4, math.inf])
 def test_float32_gradients_of_any_size_neither_overflow_nor_vanish(p, size):
@@ -288,7 +305,8 @@ def test_step_can_be_captured_in_a_cuda_graph():
             [tensor.cuda() for tensor in random_tensors(seed, (30, 20), (5,), dtype=torch.float32)] for seed in (19, 20)
         )
         rho = torch.tensor(0.1, device="cuda")
-        ball = {"p": p, "geometry": geometry, "normalization": normalization, "adapted": [True, False]}
+        ball = {"p": p, "geometry": geometry, "eta": eta_of(geometry), "normalization": normalization}
+        ball["adapted"] = [True, False]
         ascent_step(weights, gradients, rho, **ball)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
@@ -296,14 +314,15 @@ def test_step_can_be_captured_in_a_cuda_graph():
         rho.fill_(0.4)
         gradients[0].mul_(3.0)
         graph.replay()
-        torch.testing.assert_close(captured, ascent_step(weights, gradients, rho, **ball), equal_nan=True)
+        torch.testing.assert_close(captured, ascent_step(weights, gradients, rho, **ball))
 
 
 @pytest.mark.parametrize(("p", "geometry", "normalization"), FAMILY)
 def test_radius_may_be_a_tensor_and_inputs_stay_as_they_are(p, geometry, normalization):
     weights, gradients = random_tensors(21, (3, 2), (4,)), random_tensors(22, (3, 2), (4,))
     before = [tensor.clone() for tensor in weights + gradients]
-    ball = {"p": p, "geometry": geometry, "normalization": normalization, "adapted": [True, False]}
+    ball = {"p": p, "geometry": geometry, "eta": eta_of(geometry), "normalization": normalization}
+    ball["adapted"] = [True, False]
     with_float = ascent_step(weights, gradients, 0.25, **ball)
     with_tensor = ascent_step(weights, gradients, torch.tensor(0.25), **ball)
     assert torch.equal(flat(with_float), flat(with_tensor))

@@ -145,6 +145,22 @@ def test_weights_come_back_bit_for_bit_in_the_same_storage(dtype):
         assert [parameter.data_ptr() for parameter in model.parameters()] == storages
 
 
+def test_weights_come_back_bit_for_bit_after_a_cast_between_steps():
+    model = network(torch.bfloat16)
+    optimizer = SAM(model.parameters(), torch.optim.SGD, rho=3.0, lr=0.0)
+    for dtype in (torch.bfloat16, torch.float64, torch.float32):
+        model.to(dtype)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1 / 3)
+        before = snapshot(model)
+        backward(model)
+        optimizer.first_step(zero_grad=True)
+        backward(model)
+        optimizer.second_step(zero_grad=True)
+        assert_same_bits(snapshot(model), before)
+
+
 def test_copies_are_reused_and_stay_out_of_the_state_dict():
     model = network()
     optimizer = SAM(model.parameters(), torch.optim.SGD, **SGD)
@@ -360,6 +376,54 @@ def test_a_radius_in_a_tensor_is_still_that_tensor_after_loading():
     assert rho.item() == 0.5
 
 
+@pytest.mark.parametrize("rho", [0.05, torch.tensor(0.05)])
+def test_a_run_goes_over_from_sgd_to_sam(rho):
+    model = network()
+    plain = torch.optim.SGD(model.parameters(), **SGD)
+    backward(model)
+    plain.step()
+    optimizer = SAM(model.parameters(), torch.optim.SGD, rho=rho, lr=0.0)
+
+    optimizer.load_state_dict(plain.state_dict())
+
+    group = optimizer.param_groups[0]
+    assert optimizer.base_optimizer.param_groups[0] is group
+    assert (group["lr"], group["rho"], group["adaptive"]) == (SGD["lr"], rho, False)
+    assert_same_bits(*([state["momentum_buffer"] for state in each.state.values()] for each in (optimizer, plain)))
+    train(model, optimizer, range(1))
+
+
+def test_a_state_of_other_groups_is_refused_and_changes_nothing():
+    model = network()
+    optimizer = SAM(model.parameters(), torch.optim.SGD, **SGD)
+    saved = SAM([{"params": [p]} for p in model.parameters()], torch.optim.SGD, **SGD).state_dict()
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        optimizer.load_state_dict(saved)
+    train(model, optimizer, range(1))
+
+
+def test_names_that_contain_weight_are_adapted_beside_frozen_parameters():
+    frozen, bias, scale = (nn.Parameter(torch.tensor([3.0], dtype=torch.float64)) for _ in range(3))
+    frozen.requires_grad_(False)
+    named = [("weight", frozen), ("bias", bias), ("weight_g", scale)]
+    optimizer = SAM(named, torch.optim.SGD, rho=0.5, geometry="absolute-weights", lr=0.1)
+    (bias + scale).sum().backward()
+    optimizer.first_step()
+    length = math.sqrt(1 + 3**2)
+    assert (frozen.item(), bias.item()) == (3.0, pytest.approx(3 + 0.5 / length))
+    assert scale.item() == pytest.approx(3 + 0.5 * 9 / length)
+
+
+def test_a_closure_has_gradients_under_no_grad_as_well():
+    model = network()
+    optimizer = SAM(model.parameters(), torch.optim.SGD, **SGD)
+    backward(model)
+    before = flat(model)
+    with torch.no_grad():
+        optimizer.step(lambda: backward(model))
+    assert not torch.equal(flat(model), before)
+
+
 def test_a_deep_copy_with_its_model_trains_on_like_the_original():
     model = network()
     optimizer = SAM(model.parameters(), torch.optim.SGD, p=math.inf, rho=0.01, **SGD)
@@ -420,6 +484,10 @@ class TestMisuse:
         with pytest.raises(ValueError, match="rho"):
             optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "rho": -1.0})
         assert len(optimizer.param_groups) == 1
+
+    def test_a_group_is_not_adaptive_beside_a_geometry_for_all(self):
+        with pytest.raises(ValueError, match="adaptive: geometry 'fisher' holds for every group"):
+            SAM([{"params": [nn.Parameter(torch.ones(1))], "adaptive": True}], torch.optim.SGD, geometry="fisher", lr=1)
 
 
 class TestFrozenStatistics:

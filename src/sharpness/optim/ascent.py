@@ -204,7 +204,8 @@ def _directions(
 
 
 def _largest(sizes: Sequence[Tensor]) -> Tensor:
-    return torch.stack(torch._foreach_max(sizes)).max()
+    filled = [size for size in sizes if size.numel()] or [sizes[0].new_zeros(1)]
+    return torch.stack(torch._foreach_max(filled)).max()
 
 
 def _norm(tensors: Sequence[Tensor], order: float) -> float | Tensor:
@@ -212,7 +213,8 @@ def _norm(tensors: Sequence[Tensor], order: float) -> float | Tensor:
 
     A float32 sum loses digits as it grows (on a CPU, 4e-5 of the norm over two million entries), and the squares of
     tiny or huge entries leave its range. So it is summed in float64, which MPS lacks. On a CPU that takes as long as
-    the rest of the step: there a Euclidean norm whose squares stay in range is summed over short pieces in float32.
+    the rest of the step: there a Euclidean norm whose squares stay in range is summed over short pieces in float32, to
+    a few 1e-6 of it (4e-4 where all entries are equal, so that every sum rounds the same way).
     """
     device = tensors[0].device.type
     if device == "cpu" and order == 2:
@@ -223,11 +225,12 @@ def _norm(tensors: Sequence[Tensor], order: float) -> float | Tensor:
 
 
 def _pieces(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors, long ones cut along their first dimension into pieces of about PIECE entries."""
+    """The tensors, long ones cut along their longest dimension into pieces of about PIECE entries."""
     pieces: list[Tensor] = []
     for tensor in tensors:
         if (entries := tensor.numel()) > PIECE:
-            pieces += tensor.split(max(1, PIECE * len(tensor) // entries))
+            longest = max(range(tensor.dim()), key=tensor.size)
+            pieces += tensor.split(max(1, PIECE * tensor.size(longest) // entries), longest)
         else:
             pieces.append(tensor)
     return pieces

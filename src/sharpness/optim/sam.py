@@ -84,6 +84,8 @@ class SAM(Optimizer):
         rho = param_group.get("rho", self.defaults["rho"])
         if not isinstance(rho, Tensor) and not rho >= 0:
             raise ValueError(f"rho: the radius of a parameter group is {rho}; it must be at least 0")
+        if param_group.get("adaptive") and self.geometry is not None:
+            raise ValueError(f"adaptive: geometry {self.geometry!r} holds for every group; pass one of the two")
         super().add_param_group(param_group)
 
     @torch.no_grad()
@@ -116,7 +118,8 @@ class SAM(Optimizer):
         directions, scale = ascent_direction(weights, gradients, geometry=geometry, adapted=adapted, **self.ball)
 
         for weight in weights:
-            if weight not in self._copies:
+            copy = self._copies.get(weight)
+            if copy is None or copy.dtype != weight.dtype or copy.device != weight.device:
                 self._copies[weight] = torch.empty_like(weight)
         torch._foreach_copy_([self._copies[weight] for weight in weights], weights)
         self._perturbed = weights
@@ -178,10 +181,14 @@ class SAM(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what ``state_dict()`` gave: the base optimizer's state and every group's settings.
 
-        A ``rho`` in a tensor stays that tensor, with the loaded value.
+        The state of a base optimizer alone loads as well, and leaves ``rho`` and ``adaptive`` as they are. A ``rho`` in
+        a tensor stays that tensor, with the loaded value: where groups share it, the last one's.
         """
         radii = [group["rho"] for group in self.param_groups]
-        super().load_state_dict(state_dict)
+        own = [{key: group[key] for key in ("rho", "adaptive")} for group in self.param_groups]
+        own += [{}] * (len(state_dict["param_groups"]) - len(own))  # a number of groups that differs is refused below
+        groups = [mine | saved for mine, saved in zip(own, state_dict["param_groups"], strict=False)]
+        super().load_state_dict({**state_dict, "param_groups": groups})
         for group, rho in zip(self.param_groups, radii, strict=True):
             if isinstance(rho, Tensor):
                 group["rho"] = rho.copy_(torch.as_tensor(group["rho"]))
