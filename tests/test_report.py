@@ -192,6 +192,32 @@ def test_a_network_whose_every_run_diverged_is_told_as_such(study):
     assert report.to_pdf(text).startswith(b"%PDF-")
 
 
+def test_a_mean_over_some_of_its_seeds_says_how_many_diverged(study):
+    for seed in (0, 10):
+        for network in ("wide_resnet", "resnet"):
+            [lost] = synthetic.find(study, network=network, method="sam", rho=0.05, seed=seed)
+            synthetic.write(study, lost, synthetic.history(study.runs[lost], diverges_at=2))
+    finished.write_artifacts(study)
+
+    text = text_of(study)
+
+    assert "The mean at ρ = 0.05 is over the seeds that completed: 2 of 3 diverged." in text
+    assert re.search(r"- ResNet:\s+SAM, ρ = 0\.05 \(0\.\d+; 2 of 3 seeds diverged\)", text)
+    assert "a mean over one seed has no spread to compare it with" in text
+
+
+def test_runs_that_all_stop_at_once_still_make_a_report(study):
+    for run_id in study.artifact("figure1").run_ids:
+        synthetic.write(study, run_id, synthetic.history(study.runs[run_id], diverges_at=1))
+    finished.write_artifacts(study)
+
+    text = text_of(study)
+
+    assert "The learning rate drops after" not in text
+    assert "before a drop" not in text
+    assert report.to_html(text)
+
+
 def test_one_seed_has_no_spread_to_compare_with(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = synthetic.project(tmp_path, "smoke")

@@ -223,7 +223,7 @@ def in_its_place_a_folder(path: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[:50]), "cut short, corrupt or of another version"),
         (lambda path: path.write_bytes(b""), "cut short, corrupt or of another version"),
         (lambda path: path.write_bytes(path.read_bytes().replace(b"done", b"dome")), "cut short, corrupt"),
-        (lambda path: path.write_bytes(path.read_bytes().replace(b" 1 ", b" 0 ", 1)), "of another version"),
+        (lambda path: path.write_bytes(path.read_bytes().replace(b" 2 ", b" 1 ", 1)), "of another version"),
         (lambda path: torch.save({"identity": IDENTITY}, path), "cut short, corrupt or of another version"),
         (lambda path: of_another(path, run_id="other"), "of another run, or of other data (other)"),
         (lambda path: of_another(path, spec={"epochs": 3, "rho": 0.1}), "of another run, or of other data (run)"),

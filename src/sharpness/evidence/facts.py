@@ -147,13 +147,13 @@ def adaptivity(study: Study, table2: pd.DataFrame, runs: pd.DataFrame) -> dict[s
             for row in _records(group)
         ]
         ranked = sorted((row for row in rows if row["n"]), key=lambda row: -row["accuracy_mean"])
-        spreads = [row["accuracy_std"] for row in ranked[:2] if row["accuracy_std"] is not None]
+        spreads = [row["accuracy_std"] for row in ranked[:2]]
         networks[network] = {
             "title": labels.network(network),
             "ranked": ranked,
             "lost": [row for row in rows if not row["n"]],
             "lead": ranked[0]["accuracy_mean"] - ranked[1]["accuracy_mean"] if len(ranked) > 1 else None,
-            "spread": max(spreads, default=None),
+            "spread": max(spreads) if spreads and None not in spreads else None,
             "by_method": {row["method"]: row for row in rows},
         }
     return networks

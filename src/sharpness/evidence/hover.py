@@ -47,13 +47,16 @@ def _curve_panels(figure: Figure, data: pd.DataFrame, shown: str) -> list[dict]:
             if shown not in values:
                 continue
             points = values[shown].dropna()
+            if points.empty:
+                continue
             text = points.map("{:.4f}".format)
             if "mean" in values:
                 text = text + values["mean"].reindex(points.index).map(
                     " (mean {:.4f})".format, na_action="ignore"
                 ).fillna("")
             series[label] = pd.DataFrame({"y": points, "text": text})
-        panels.append(_panel(figure, axes, f"{title}, {shown}, epoch ", series))
+        if series:
+            panels.append(_panel(figure, axes, f"{title}, {shown}, epoch ", series))
     return panels
 
 
