@@ -116,10 +116,8 @@ def test_scales_do_not_mix(project):
         (lambda s: s["artifacts"]["figure5"].update(sensing=[0.2]), "sensing radius 0.2 is not swept"),
         (lambda s: s["artifacts"]["figure5"].update(steps=11), "figure5: steps is 11, but sensing.steps is 10"),
         (lambda s: s["artifacts"]["figure4"].update(network="vggg"), "unknown network 'vggg'; did you mean 'vgg'"),
-        (
-            lambda s: s["artifacts"]["figure1"].update(network="vgg"),
-            "unknown network 'vgg'; choose from",
-        ),
+        (lambda s: s["artifacts"]["figure1"].update(network="vgg"), "unknown network 'vgg'; choose from"),
+        (lambda s: s["artifacts"]["figure2"].update(seed=1), "unknown key 'seed' in artifacts.figure2; remove it"),
         (lambda s: s["artifacts"]["figure4"].pop("seed"), "artifacts.figure4 lacks the key 'seed'"),
         (lambda s: s["artifacts"]["table1"].pop("experiment"), "artifacts.table1 lacks the key 'experiment'"),
         (lambda s: s["artifacts"]["table3"].pop("steps"), "artifacts.table3 lacks the key 'steps'"),

@@ -116,8 +116,9 @@ def _describe(error: ValidationError, where: str) -> str:
         return f"{where}: unknown key '{value}' in {key}; {hint}"
     match error.validator:
         case "additionalProperties":
-            name = next(name for name in value if name not in error.schema.get("properties", {}))
-            return f"{where}: unknown key '{name}' in {key}; {suggestion(name, error.schema['properties'])}"
+            known = error.schema.get("properties", {})
+            name = next(name for name in value if name not in known)
+            return f"{where}: unknown key '{name}' in {key}; {suggestion(name, known)}"
         case "required":
             missing = next(name for name in rule if name not in value)
             return f"{where}: {key} lacks the key '{missing}'; add it"

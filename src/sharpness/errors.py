@@ -17,13 +17,19 @@ def unknown(kind: str, name: object, known: Iterable[str], where: str) -> UserEr
 
 
 def suggestion(name: object, known: Iterable[object]) -> str:
-    """What to write in place of a name that is not among the known ones: the nearest of them, or any."""
+    """What to write in place of a name that is not among the known ones: the nearest of them, or any, or nothing."""
     known = list(map(str, known))
+    if not known:
+        return "remove it"
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean '{close[0]}'?" if close else f"choose from: {', '.join(known)}"
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out: torch has a type of its own for neither the CPU's nor that of CUDA's libraries."""
-    known = ("DefaultCPUAllocator", "CUDA out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, MemoryError) or any(text in str(error) for text in known)
+    """Whether memory ran out, said without an import of torch.
+
+    It has a type of its own for a GPU's memory, and none for the CPU's and for that of CUDA's libraries.
+    """
+    known = ("DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+    of_torch = type(error).__name__ == "OutOfMemoryError" or any(text in str(error) for text in known)
+    return isinstance(error, MemoryError) or of_torch
