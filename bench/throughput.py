@@ -48,8 +48,8 @@ class Case:
 def cases() -> list[Case]:
     """WRN-10-1 on the digits as the laptop scale trains it, and two WideResNets on two batches of CIFAR-10's size.
 
-    One batch would not do: drawing the WRN-22-8's weights and touching its memory for the first time, once in a run of
-    thousands of batches, take as long as a few percent of one.
+    One batch would not do: what happens once in a run of thousands of batches, above all that memory is touched for the
+    first time, would be a large part of it, and more so for the stock loop.
     """
     paper = sam_spec("paper") | {"epochs": 1}
     wrn_16_2 = paper | {"network_depth": 16, "network_width": 2, "batch_size": 64}

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -110,12 +111,7 @@ def _check_records(jobs: dict[str, manifest.Job], recorded: dict) -> Iterator[st
 def _check_strangers(study: Study) -> Iterator[str]:
     """Folders of jobs that are not the study's at this scale."""
     own = manifest.jobs(study)
-    elsewhere = {
-        identity: other.scale
-        for other in _loadable_studies()
-        if other.scale != study.scale
-        for identity in manifest.jobs(other)
-    }
+    elsewhere = {identity: other.scale for other in _other_studies(study) for identity in manifest.jobs(other)}
     for kind in KINDS:
         folders = [folder for folder in (paths.results(study.scale) / kind).glob("[!.]*") if folder.is_dir()]
         for folder in sorted(folder for folder in folders if folder.name not in own):
@@ -126,13 +122,12 @@ def _check_strangers(study: Study) -> Iterator[str]:
                 yield f"stale: {folder}: {_reason(folder, own)}; delete it"
 
 
-def _loadable_studies() -> Iterator[Study]:
-    """The study at each scale whose file is sound: what is wrong with another one's is no finding about this."""
+def _other_studies(study: Study) -> Iterator[Study]:
+    """The study at each other scale whose file is sound: what is wrong with another's is no finding about this one."""
     for scale in scale_names():
-        try:
-            yield load_study(scale)
-        except UserError:
-            continue
+        if scale != study.scale:
+            with suppress(UserError):
+                yield load_study(scale)
 
 
 def _reason(folder: Path, own: dict[str, manifest.Job]) -> str:

@@ -218,7 +218,7 @@ def _norm(tensors: Sequence[Tensor], order: float) -> float | Tensor:
     """
     device = tensors[0].device.type
     if device == "cpu" and order == 2:
-        norm = math.hypot(*(norm.item() for norm in torch._foreach_norm(_pieces(tensors), order)))
+        norm = math.hypot(*(part.item() for part in torch._foreach_norm(_pieces(tensors), order)))
         if SAFE_NORMS[0] < norm < SAFE_NORMS[1]:
             return norm
     return _read_on_cpu(_joint_norm(tensors, order, torch.float32 if device == "mps" else torch.float64))

@@ -62,8 +62,6 @@ class SAM(Optimizer):
         normalization: str = "dual",
         **base_kwargs: Any,
     ) -> None:
-        if adaptive and geometry is not None:
-            raise ValueError(f"adaptive: geometry {geometry!r} is given already; pass one of the two")
         self.geometry = geometry
         self.ball = {"p": p, "eta": eta, "normalization": normalization}
         ascent_step([], [], rho, geometry=geometry or "euclidean", adapted=[], **self.ball)  # a bad setting fails here
@@ -84,7 +82,7 @@ class SAM(Optimizer):
         rho = param_group.get("rho", self.defaults["rho"])
         if not isinstance(rho, Tensor) and not rho >= 0:
             raise ValueError(f"rho: the radius of a parameter group is {rho}; it must be at least 0")
-        if param_group.get("adaptive") and self.geometry is not None:
+        if (self.defaults["adaptive"] or param_group.get("adaptive")) and self.geometry is not None:
             raise ValueError(f"adaptive: geometry {self.geometry!r} holds for every group; pass one of the two")
         super().add_param_group(param_group)
 
@@ -184,14 +182,13 @@ class SAM(Optimizer):
         The state of a base optimizer alone loads as well, and leaves ``rho`` and ``adaptive`` as they are. A ``rho`` in
         a tensor stays that tensor, with the loaded value: where groups share it, the last one's.
         """
-        radii = [group["rho"] for group in self.param_groups]
-        own = [{key: group[key] for key in ("rho", "adaptive")} for group in self.param_groups]
-        own += [{}] * (len(state_dict["param_groups"]) - len(own))  # a number of groups that differs is refused below
-        groups = [mine | saved for mine, saved in zip(own, state_dict["param_groups"], strict=False)]
-        super().load_state_dict({**state_dict, "param_groups": groups})
-        for group, rho in zip(self.param_groups, radii, strict=True):
-            if isinstance(rho, Tensor):
-                group["rho"] = rho.copy_(torch.as_tensor(group["rho"]))
+        before = self.param_groups
+        super().load_state_dict(state_dict)
+        for group, old in zip(self.param_groups, before, strict=True):
+            group.setdefault("rho", old["rho"])
+            group.setdefault("adaptive", old["adaptive"])
+            if isinstance(old["rho"], Tensor):
+                group["rho"] = old["rho"].copy_(torch.as_tensor(group["rho"]))
         self.base_optimizer.__setstate__({"state": self.state, "param_groups": self.param_groups})
 
     def __getstate__(self) -> dict[str, Any]:

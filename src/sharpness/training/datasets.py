@@ -85,11 +85,7 @@ def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
 
 def prepared_digest(dataset: dict, data_dir: Path) -> str | None:
     """The digest that a prepared data set has in its meta.json, without a look at the arrays; None if there is none."""
-    try:
-        meta = json.loads((prepared_folder(dataset, data_dir) / "meta.json").read_text(encoding="utf-8"))
-        return meta["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return _read_meta(prepared_folder(dataset, data_dir)).get("sha256")
 
 
 def open_arrays(folder: Path) -> tuple[Arrays, dict]:
@@ -310,11 +306,17 @@ def _is_current(dataset: dict, folder: Path) -> bool:
     source = _source(dataset)
     if source is None:
         return True
+    meta = _read_meta(folder)
+    return not meta or meta.get("source") == source  # a damaged one stays: who opens it will say so
+
+
+def _read_meta(folder: Path) -> dict:
+    """A prepared folder's meta.json, or nothing if it is missing or damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return True  # damaged, as who opens it will say
-    return meta.get("source") == source
+        return {}
+    return meta if isinstance(meta, dict) else {}
 
 
 def _source(dataset: dict) -> str | None:

@@ -54,8 +54,8 @@ def run_training(
             raise UserError(
                 f"{run_id}: {'GPU' if device.type == 'cuda' else 'main'} memory exhausted with batch_size "
                 f"{spec['batch_size']}; choose a smaller batch or network, or precision bf16, in "
-                f"config/scales/{study.scale}.yaml, or run "
-                "fewer at once (runs_per_gpu in config/config.yaml, snakemake --cores)"
+                f"config/scales/{study.scale}.yaml, or run fewer at once (runs_per_gpu in config/config.yaml, "
+                "snakemake --cores)"
             ) from None
         gpu_memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
         on = describe(device) | ({"cuda_graph": cuda_graph} if device.type == "cuda" else {})
