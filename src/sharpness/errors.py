@@ -1,14 +1,28 @@
 """Which errors reach a user as a message instead of a traceback."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Something that the user can mend: one line that says what, where, and what to do instead."""
+    """Something that the user can fix: one line that says what, where, and what to do instead."""
 
     def __init__(self, message: str):
         super().__init__(" ".join(message.split()))  # whatever name or error it quotes
+
+
+class SettingError(ValueError):
+    """A setting that has no meaning, alone or with the data set at hand; whoever knows its key adds it (`setting`)."""
+
+
+@contextmanager
+def setting(key: str) -> Iterator[None]:
+    """Say of a SettingError in this context under which key of its configuration file the setting stands."""
+    try:
+        yield
+    except SettingError as error:
+        raise SettingError(f"{key}: {error}") from None
 
 
 def unknown(kind: str, name: object, known: Iterable[str], where: str) -> UserError:

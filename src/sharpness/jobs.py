@@ -1,0 +1,113 @@
+"""A job: one thing that the study computes and keeps, such as a training run or a sweep of a toy problem.
+
+A job is its spec, one flat JSON object. Its id is a readable slug with a short hash of the canonical JSON and of the
+version of the semantics, so a changed setting is a new path, and equal jobs are one job, whoever asks for them.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sharpness import files
+from sharpness.errors import UserError
+
+TRAINING = "training"
+COMPLETED = "completed"
+DIVERGED = "diverged"
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Something that the study computes at a scale, and what it leaves: a data file and run.json beside it.
+
+    Attributes:
+        kind: "training", or a kind of problem (a module of sharpness.problems).
+        spec: everything that defines it: a flat JSON object.
+        semantics: version of what the code of its kind computes for a spec.
+        slug: what a reader wants to know of it, the first part of its id.
+        scale: whose results it belongs to.
+    """
+
+    kind: str
+    spec: dict
+    semantics: int
+    slug: str
+    scale: str
+
+    @cached_property
+    def id(self) -> str:
+        digest = hashlib.sha256(f"{self.semantics}\n{canonical(self.spec)}".encode()).hexdigest()
+        return f"{self.slug}-{digest[:10]}"
+
+    @property
+    def folder(self) -> Path:
+        return Path("results") / self.scale / self.kind / self.id
+
+    @property
+    def data(self) -> Path:
+        """What it has computed: a training run's history by epoch, or a problem's tidy table."""
+        return self.folder / ("history.csv" if self.kind == TRAINING else "data.csv")
+
+    @property
+    def run(self) -> Path:
+        """run.json: what the job is, where its data came from and what they cost. A folder that has one is complete."""
+        return self.folder / "run.json"
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.data, self.run]
+
+    @property
+    def checkpoint(self) -> Path:
+        """Outside the job's folder, since Snakemake deletes a failed job's outputs."""
+        return Path("results") / self.scale / "checkpoints" / f"{self.id}.pt"
+
+    def is_finished(self) -> bool:
+        """Whether its files are there; `read` also checks them."""
+        return all(file.exists() for file in self.files)
+
+    def write(self, data: str, status: str, provenance: dict, cost: dict, **more: object) -> None:
+        """Write the data file, then run.json with its SHA-256.
+
+        Args:
+            data: text of the data file.
+            status: COMPLETED or DIVERGED.
+            provenance, cost: as sharpness.provenance gives them.
+            more: what else run.json says of this kind of job.
+        """
+        files.write_text(self.data, data)
+        description = {"id": self.id, "kind": self.kind, "spec": self.spec, "semantics": self.semantics}
+        run = {**description, "status": status, **more, "provenance": provenance, "cost": cost}
+        files.write_json(self.run, {**run, "sha256": files.sha256(self.data)})
+
+    def read(self) -> dict:
+        """run.json, after checking that it and the data file are this job's.
+
+        Raises:
+            UserError: a file is missing, unreadable or cut short, was changed after the job, or belongs to another one.
+        """
+        again = f"delete {self.folder} and run again"
+        try:
+            run = json.loads(self.run.read_text(encoding="utf-8"))
+            digest = files.sha256(self.data)
+        except FileNotFoundError as error:
+            raise UserError(f"{error.filename}: no such file; run the job first") from None
+        except OSError as error:
+            raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None
+        except (ValueError, RecursionError):
+            raise UserError(f"{self.run}: cut short or not JSON; {again}") from None
+        if not isinstance(run, dict) or run.get("sha256") != digest:
+            raise UserError(
+                f"{self.data}: not the file that its run.json describes (cut short, or changed by hand); "
+                f"restore it, or {again}"
+            )
+        if run.get("id") != self.id or run.get("status") not in (COMPLETED, DIVERGED):
+            raise UserError(f"{self.run}: does not describe this job; {again}")
+        return run
+
+
+def canonical(spec: dict) -> str:
+    """The one JSON text of a spec: sorted keys, no spaces."""
+    return json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)

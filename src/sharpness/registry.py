@@ -1,0 +1,59 @@
+"""What is registered by its file's name: a module of a package of ours is one network, data set, problem, ..."""
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+from sharpness.errors import unknown
+
+
+def names(package: str) -> list[str]:
+    """The modules of a package of sharpness, such as "networks" or "evidence.artifacts", sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(_folder(package))]))
+
+
+def load(package: str, name: str, where: str) -> ModuleType:
+    """The module of a name.
+
+    Args:
+        package: the package, as for `names`.
+        name: the file's name without its suffix.
+        where: the file and key that ask for it, for the message.
+
+    Raises:
+        UserError: the package has no such module.
+    """
+    check(package, name, where)
+    return importlib.import_module(f"sharpness.{package}.{name}")
+
+
+def check(package: str, name: str, where: str) -> None:
+    """As `load`, without the import.
+
+    Raises:
+        UserError: the package has no such module.
+    """
+    if name not in names(package):
+        raise unknown(package.rpartition(".")[2].removesuffix("s"), name, names(package), where)
+
+
+def constants(package: str, name: str) -> dict[str, object]:
+    """The constants that a module defines by plain literals, such as TITLE.
+
+    They are read from its text: a network's module imports torch, which is too slow for a title.
+    """
+    tree = ast.parse((_folder(package) / f"{name}.py").read_text(encoding="utf-8"))
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return found
+
+
+def _folder(package: str) -> Path:
+    return Path(__file__).parent.joinpath(*package.split("."))
