@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sharpness.training.datasets import Arrays, open_arrays
+from sharpness.arrays import Arrays
+from sharpness.datasets import open_arrays
 
 # Images augmented at once: enough to amortise each operation's overhead, few enough for any memory (about 50 MB of
 # 32×32 RGB).

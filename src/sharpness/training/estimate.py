@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sharpness import paths
+from sharpness.datasets import open_arrays, prepare
 from sharpness.study import Study
-from sharpness.training.datasets import open_arrays, prepare
 from sharpness.training.device import configure
 from sharpness.training.settings import SettingError
 from sharpness.training.step import autocast, build_training

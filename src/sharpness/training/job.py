@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 
 from sharpness import paths, provenance
+from sharpness.datasets import prepare
 from sharpness.errors import UserError, is_out_of_memory
 from sharpness.records import write_run
 from sharpness.study import TRAINING_SEMANTICS, Study
 from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import load_data
-from sharpness.training.datasets import prepare
 from sharpness.training.device import claim_device, configure, describe
 from sharpness.training.loop import Outcome, train
 from sharpness.training.settings import SettingError

@@ -1,0 +1,205 @@
+"""Data sets, prepared once into arrays of bytes on disk.
+
+A module of this package is a data set of its name. It has a TITLE, a CITATION (a key of the bibliography, or None) and
+a frozen dataclass Source, whose fields are the settings that the data set has of its own, and whose methods are
+
+    read(downloads: Path, show_progress: bool) -> Arrays
+    fingerprint() -> str | None     if what is read can change: another value for other content, None if it is not there
+
+A module whose data are long in coming may say their SHAPE, with which their cost is estimated.
+"""
+
+import hashlib
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from sharpness import files, registry
+from sharpness.arrays import Arrays, Shape, channel_statistics, reduced
+from sharpness.errors import SettingError, UserError, suggestion
+
+# Raise this when the same source is prepared to other arrays, or they are kept in another way.
+PREPARATION = 2
+
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+COMMON_SETTINGS = ("name", "title", "crop_padding", "flip", "cutout", "training_images", "image_size")
+
+
+def source_of(dataset: dict) -> Any:
+    """The Source of a data set, with its own settings.
+
+    Args:
+        dataset: the `dataset` settings of a scale.
+
+    Raises:
+        UserError: there is no such data set, or it has no such setting, or not at that value, or lacks one.
+    """
+    name = dataset["name"]
+    module = registry.load("datasets", name, "dataset.name")
+    known = [field.name for field in fields(module.Source)]
+    own = {key: value for key, value in dataset.items() if key not in COMMON_SETTINGS}
+    for key in own:
+        if key not in known:
+            raise UserError(f"dataset: {name} has no setting '{key}'; {suggestion(key, known)}")
+    for key in known:
+        if key not in own:
+            raise UserError(f"dataset: {name} needs the setting '{key}'; add it")
+    try:
+        return module.Source(**own)
+    except SettingError as error:
+        raise UserError(f"dataset.{error}") from None
+
+
+def prepared_folder(dataset: dict, data_dir: Path) -> Path:
+    """Where a scale's data set (its `dataset` settings) is kept once prepared.
+
+    A data set with settings of its own is told from others by its title and by what str(source) says.
+    """
+    source, name = source_of(dataset), dataset["name"]
+    if fields(source):
+        slug = re.sub(r"[^a-z0-9]+", "-", dataset["title"].lower()).strip("-")
+        name += f"-{slug}-{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
+    if "training_images" in dataset:
+        name += f"-{dataset['training_images']}-images"
+    if "image_size" in dataset:
+        name += f"-{dataset['image_size']}-px"
+    return data_dir / name
+
+
+def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
+    """Make the data set's arrays unless they are there as their source has them; concurrent callers wait for the first.
+
+    Args:
+        dataset: the `dataset` settings of a scale. `training_images` keeps so many of the training images, the same
+            for every run; `image_size` averages all images down to so many pixels a side.
+        data_dir: folder of all prepared data sets; made when missing.
+        show_progress: show a progress bar.
+
+    Returns:
+        The prepared folder: train_images.npy and so on, and meta.json, which is written last.
+
+    Raises:
+        UserError: the source is missing, damaged or inconsistent, or cannot be downloaded, or has fewer or smaller
+            images than asked for.
+    """
+    source, folder = source_of(dataset), prepared_folder(dataset, data_dir)
+    if _is_current(source, folder):
+        return folder
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(data_dir / f"{dataset['name']}.lock"):  # every size of a data set uses the same downloads
+        if not _is_current(source, folder):
+            fingerprint = _fingerprint(source)  # before it is read: a change meanwhile is then noticed the next time
+            arrays = source.read(data_dir / "downloads", show_progress)
+            arrays = reduced(arrays, dataset.get("training_images"), dataset.get("image_size"))
+            _write(arrays, dataset["title"], fingerprint, folder)
+    return folder
+
+
+def prepared_digest(dataset: dict, data_dir: Path) -> str | None:
+    """The digest that a prepared data set has in its meta.json, without a look at the arrays; None if there is none."""
+    return _read_meta(prepared_folder(dataset, data_dir)).get("sha256")
+
+
+def open_arrays(folder: Path) -> tuple[Arrays, dict]:
+    """The prepared arrays, memory-mapped (copy on write), and their meta.json, checked against their digest.
+
+    Raises:
+        UserError: the folder is damaged.
+    """
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if meta["sha256"] != _digest(folder, meta):
+            raise ValueError("its content has changed")
+        loaded = [np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in ARRAYS]
+        arrays = Arrays(*loaded, tuple(meta["classes"]))
+        if not len(meta["mean"]) == len(meta["std"]) == arrays.shape.channels:
+            raise ValueError("mean and std are not those of its channels")
+        return arrays, meta
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: prepared data damaged ({error}); delete this folder and run again") from None
+
+
+def prepared_shape(dataset: dict, data_dir: Path) -> Shape:
+    """The shape that a data set has once prepared; it is prepared for that, unless its module says its SHAPE.
+
+    Raises:
+        UserError: as for `prepare`.
+    """
+    source_of(dataset)
+    known = registry.constants("datasets", dataset["name"]).get("SHAPE")
+    if known:
+        return Shape(**known).reduced(dataset.get("training_images"), dataset.get("image_size"))
+    return open_arrays(prepare(dataset, data_dir))[0].shape
+
+
+def _write(arrays: Arrays, title: str, fingerprint: str | None, folder: Path) -> None:
+    """Write the arrays and their description beside the final folder, then rename it into place."""
+    with fresh_folder(folder.with_name(f".{folder.name}")) as temporary:
+        for name in ARRAYS:
+            content = io.BytesIO()  # straight to a file, NumPy reports a full disk without saying so
+            np.save(content, getattr(arrays, name))
+            with files.replacing(temporary / f"{name}.npy") as path:
+                path.write_bytes(content.getbuffer())
+        meta = {
+            "title": title,
+            "preparation": PREPARATION,
+            "fingerprint": fingerprint,
+            "classes": list(arrays.classes),
+            **channel_statistics(arrays),
+        }
+        files.write_json(temporary / "meta.json", {**meta, "sha256": _digest(temporary, meta)})
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+
+
+def _is_current(source: Any, folder: Path) -> bool:
+    """Whether a prepared folder is there as this code makes it and, if its source is at hand, holds what that has now.
+
+    A damaged one is: who opens it will say so.
+    """
+    if not (folder / "meta.json").exists():
+        return False
+    fingerprint, meta = _fingerprint(source), _read_meta(folder)
+    if meta and meta.get("preparation") != PREPARATION:
+        return False
+    return not meta or fingerprint is None or meta.get("fingerprint") == fingerprint
+
+
+def _fingerprint(source: Any) -> str | None:
+    return source.fingerprint() if hasattr(source, "fingerprint") else None
+
+
+def _read_meta(folder: Path) -> dict:
+    """A prepared folder's meta.json, or nothing if it is missing or damaged."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
+def _digest(folder: Path, meta: dict) -> str:
+    """One SHA-256 for all that a run reads of a prepared folder: the arrays, the classes, mean and std."""
+    digests = [files.sha256(folder / f"{name}.npy") for name in ARRAYS]
+    described = json.dumps([meta["classes"], meta["mean"], meta["std"]])
+    return hashlib.sha256("".join([*digests, described]).encode()).hexdigest()
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder, whatever a killed predecessor has left there; removed in the end unless it was renamed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,139 @@
+"""A folder of images: train/<class>/ and test/<class>/, all of one square size."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from sharpness.arrays import Arrays
+from sharpness.errors import SettingError, UserError
+
+TITLE = "folder of images"
+CITATION = None
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images in train/<class>/ and test/<class>/; all are read as grey if the first is, else as RGB.
+
+    Attributes:
+        folder: where they are; relative to the working directory, or absolute.
+
+    Raises:
+        SettingError: the folder is not a path.
+    """
+
+    folder: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.folder, str) or not self.folder:
+            raise SettingError(f"folder: {self.folder!r} is not a path; write the path of a folder of images")
+
+    def __str__(self) -> str:
+        """The absolute path, which tells it from other folders."""
+        return str(Path(self.folder).resolve())
+
+    def read(self, downloads: Path, show_progress: bool) -> Arrays:
+        """The images in the order of their names.
+
+        Raises:
+            UserError: the folder is missing, empty or unreadable, the classes of train and test differ, an image is
+                corrupt, or the images are not all of one square size.
+        """
+        classes, listed = _listed(Path(self.folder))
+        decoder = _Decoder(listed["train"][0][0])
+        images, labels = {}, {}
+        for split, items in listed.items():
+            shown = tqdm(items, desc=f"reading {split} images", unit=" images", disable=not show_progress)
+            images[split] = np.stack([decoder.read(path) for path, _ in shown])
+            labels[split] = np.array([label for _, label in items], dtype=np.int64)
+        return Arrays(images["train"], labels["train"], images["test"], labels["test"], tuple(classes))
+
+    def fingerprint(self) -> str | None:
+        """A digest of the files by name, size and time of change; None if the folder is not there.
+
+        Raises:
+            UserError: as for `read`, but for what is in the files.
+        """
+        folder = Path(self.folder)
+        if not folder.exists():
+            return None
+        _, listed = _listed(folder)
+        stats = [(path.relative_to(folder), path.stat()) for items in listed.values() for path, _ in items]
+        lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+class _Decoder:
+    """Decodes images, all to the mode of the first and of its size."""
+
+    def __init__(self, first: Path):
+        self.first, self.mode, self.size = first, None, None
+        self.read(first)
+
+    def read(self, path: Path) -> np.ndarray:
+        """uint8 (height, width, channels)."""
+        from PIL import Image
+
+        try:
+            with Image.open(path) as image:
+                if image.mode.startswith(("I", "F")):
+                    raise UserError(f"{path}: more than 8 bits a pixel; save all images with 8 bits a channel")
+                self.mode = self.mode or ("L" if image.mode in ("L", "1") else "RGB")
+                pixels = np.asarray(image.convert(self.mode))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from None
+        height, width = pixels.shape[:2]
+        if height != width:
+            raise UserError(f"{path}: {width}×{height} pixels; bring all images to one square size")
+        self.size = self.size or width
+        if width != self.size:
+            raise UserError(
+                f"{path}: {width}×{height} pixels, but {self.first} has {self.size}×{self.size}; "
+                "bring all images to one square size"
+            )
+        return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _listed(folder: Path) -> tuple[list[str], dict[str, list[tuple[Path, int]]]]:
+    """The classes of an image folder, and for train and test the path and the label of each image."""
+    classes = _class_folders(folder / "train")
+    others = set(classes) ^ set(_class_folders(folder / "test"))
+    if others:
+        raise UserError(
+            f"{folder}: class '{min(others)}' is in only one of train/ and test/; give both the same classes"
+        )
+    listed = {
+        split: [(path, label) for label, name in enumerate(classes) for path in _image_files(folder / split / name)]
+        for split in ("train", "test")
+    }
+    return classes, listed
+
+
+def _class_folders(folder: Path) -> list[str]:
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be read ({error.strerror}); an image folder has train/<class>/ and test/<class>/"
+        ) from None
+    if len(names) < 2:
+        raise UserError(
+            f"{folder}: {len(names)} classes; put each class's images into a folder of its own, two at least"
+        )
+    return names
+
+
+def _image_files(folder: Path) -> list[Path]:
+    try:
+        found = sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        )
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from None
+    if not found:
+        raise UserError(f"{folder}: no images; put some there, or remove the class from train/ and test/")
+    return found
