@@ -54,7 +54,7 @@ def download(folder: Path) -> Path:
 
 
 def read_archive(archive: Path) -> Arrays:
-    """The arrays in an archive that `download` has verified, since a pickle can run code. Nothing is unpacked to disk."""
+    """The arrays of a verified archive (`download`), since a pickle can run code; nothing is unpacked to disk."""
     with tarfile.open(archive) as tar:
 
         def member(name: str) -> dict:

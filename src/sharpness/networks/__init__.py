@@ -1,49 +1,62 @@
-"""The study's networks, by name."""
+"""The study's networks.
+
+A module of this package is a network of its name. It has a TITLE, a CITATION (a key of the bibliography) and its class
+as NETWORK, which takes (in_channels, num_classes) and, by keyword, sizes that have defaults: each a positive integer or
+a list of them, as its default is. A class that asks for `image_size` is given the images' side. Its `output_stride` is
+the smallest side that it can take.
+"""
 
 import inspect
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from torch import nn
+from sharpness import registry
+from sharpness.errors import SettingError, suggestion
 
-from sharpness.errors import suggestion
-from sharpness.networks.pyramidnet import PyramidNet
-from sharpness.networks.resnet import ResNet
-from sharpness.networks.vgg import VGG
-from sharpness.networks.wide_resnet import WideResNet
-
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "pyramidnet": PyramidNet,
-    "resnet": ResNet,
-    "vgg": VGG,
-    "wide_resnet": WideResNet,
-}
+if TYPE_CHECKING:  # a title or a spec needs no torch
+    from torch import nn
 
 
-def build_network(name: str, *, in_channels: int, image_size: int, num_classes: int, **size) -> nn.Module:
+def network_arguments(spec: dict) -> dict:
+    """The sizes of a spec's network, which the flat spec has with the prefix "network_"."""
+    return {key.removeprefix("network_"): value for key, value in spec.items() if key.startswith("network_")}
+
+
+def build_network(name: str, size: dict, *, in_channels: int, image_size: int, num_classes: int) -> "nn.Module":
     """A freshly initialised network for square images, its weights drawn from torch's global generator.
 
     Args:
-        name: a key of NETWORKS.
+        name: a module of this package.
+        size: the network's own sizes; one that is not given is the one that the report ran on CIFAR-10.
         in_channels, image_size: an input batch has the shape (n, in_channels, image_size, image_size).
         num_classes: logits per image.
-        size: the network's own size arguments; without them it has the size that the report ran on CIFAR-10.
 
     Raises:
-        ValueError: there is no such network, it has no such argument or not at that value, or it reduces the images to
-            nothing.
+        UserError: there is no such network.
+        SettingError: it has no such size or not at that value, or needs larger images.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"unknown network {name!r}; {suggestion(name, NETWORKS)}")
-    parameters = inspect.signature(NETWORKS[name]).parameters.values()
-    arguments = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-    for argument in size:
-        if argument not in arguments:
-            raise ValueError(f"{name} has no argument {argument!r}; {suggestion(argument, arguments)}")
-    if "image_size" in arguments:
-        size["image_size"] = image_size
-    network = NETWORKS[name](in_channels, num_classes, **size)
+    network_class = registry.load("networks", name, "networks").NETWORK
+    sizes = {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(network_class).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    given = {"image_size": image_size} if "image_size" in sizes else {}
+    for key, value in size.items():
+        if key not in sizes or key in given:
+            raise SettingError(f"{name} has no argument {key!r}; {suggestion(key, sizes.keys() - given)}")
+        _check_size(key, value, isinstance(sizes[key], int))
+    network = network_class(in_channels, num_classes, **size, **given)
     if image_size < network.output_stride:
-        raise ValueError(
+        raise SettingError(
             f"{name} at this size needs images of at least {network.output_stride} pixels a side, not {image_size}"
         )
     return network
+
+
+def _check_size(key: str, value: object, is_single: bool) -> None:
+    """Refuse what is not a positive integer, or where a list is wanted, what is not a list of them."""
+    if not is_single and (not isinstance(value, list | tuple) or not value):
+        raise SettingError(f"{key}: {value!r} is not a list of positive integers")
+    for number in [value] if is_single else value:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise SettingError(f"{key}: {number!r} is not a positive integer")

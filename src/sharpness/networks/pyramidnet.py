@@ -3,6 +3,10 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sharpness.errors import SettingError
+
+TITLE = "PyramidNet"
+CITATION = "han2017"
 EXPANSION = 4
 
 
@@ -40,7 +44,7 @@ class PyramidNet(nn.Module):
     Convolutions start He-normal over the fan-out. Maps (n, in_channels, height, width) to logits (n, num_classes).
 
     Raises:
-        ValueError: depth is below 11.
+        SettingError: depth is below 11.
     """
 
     output_stride = 4
@@ -48,7 +52,7 @@ class PyramidNet(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, *, depth: int = 16, alpha: int = 48, width: int = 16):
         super().__init__()
         if depth < 11:
-            raise ValueError(f"a bottleneck PyramidNet's depth is at least 11, not {depth}")
+            raise SettingError(f"a bottleneck PyramidNet's depth is at least 11, not {depth}")
         blocks_per_stage = (depth - 2) // 9
         self.stem = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
@@ -70,3 +74,6 @@ class PyramidNet(nn.Module):
         x = self.blocks(self.norm1(self.stem(x)))
         x = F.relu(self.norm2(x), inplace=True)
         return self.head(x.mean((2, 3)))
+
+
+NETWORK = PyramidNet

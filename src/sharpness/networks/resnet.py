@@ -3,6 +3,9 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+TITLE = "ResNet"
+CITATION = "he2016"
+
 
 class Block(nn.Module):
     """Basic block, relu(x + bn(conv3x3(relu(bn(conv3x3(x)))))); x is projected where its shape changes."""
@@ -56,3 +59,6 @@ class ResNet(nn.Module):
         x = F.relu(self.norm(self.stem(x)), inplace=True)
         x = self.blocks(x)
         return self.head(x.mean((2, 3)))
+
+
+NETWORK = ResNet

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+TITLE = "VGG"
+CITATION = "simonyan2015"
+
 
 class VGG(nn.Module):
     """Stages of 3×3 convolutions, each stage ended by a 2×2 max-pool, under a head of three linear layers.
@@ -58,3 +61,6 @@ class VGG(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x).flatten(1))
+
+
+NETWORK = VGG

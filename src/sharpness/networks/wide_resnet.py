@@ -3,6 +3,11 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sharpness.errors import SettingError
+
+TITLE = "WideResNet"
+CITATION = "zagoruyko2016"
+
 
 class Block(nn.Module):
     """Pre-activation block: x + conv3x3(relu(bn(conv3x3(y)))) with y = relu(bn(x)).
@@ -36,7 +41,7 @@ class WideResNet(nn.Module):
     every class alike. Maps (n, in_channels, height, width) to logits (n, num_classes).
 
     Raises:
-        ValueError: depth is not 6n + 4 with n ≥ 1.
+        SettingError: depth is not 6n + 4 with n ≥ 1.
     """
 
     output_stride = 4
@@ -44,7 +49,7 @@ class WideResNet(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, *, depth: int = 22, width: int = 8):
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
-            raise ValueError(f"a WideResNet's depth is 6n + 4 (10, 16, 22, ...), not {depth}")
+            raise SettingError(f"a WideResNet's depth is 6n + 4 (10, 16, 22, ...), not {depth}")
         self.stem = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.blocks = nn.Sequential()
         channels = 16
@@ -66,3 +71,6 @@ class WideResNet(nn.Module):
         x = self.blocks(self.stem(x))
         x = F.relu(self.norm(x), inplace=True)
         return self.head(x.mean((2, 3)))
+
+
+NETWORK = WideResNet

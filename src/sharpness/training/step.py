@@ -7,9 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from sharpness.networks import build_network
+from sharpness.networks import build_network, network_arguments
 from sharpness.optim import SAM, frozen_statistics
-from sharpness.study import network_arguments
 from sharpness.training.loss import SmoothedLoss
 from sharpness.training.settings import setting
 
@@ -49,10 +48,10 @@ def build_model(spec: dict, images: ImageSet, device: torch.device) -> nn.Module
     """
     network = build_network(
         spec["network"],
+        network_arguments(spec),
         in_channels=images.channels,
         image_size=images.image_size,
         num_classes=images.classes,
-        **network_arguments(spec),
     )
     return network.to(device, memory_format=torch.channels_last)
 
