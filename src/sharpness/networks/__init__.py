@@ -43,7 +43,7 @@ def build_network(name: str, size: dict, *, in_channels: int, image_size: int, n
     given = {"image_size": image_size} if "image_size" in sizes else {}
     for key, value in size.items():
         if key not in sizes or key in given:
-            raise SettingError(f"{name} has no argument {key!r}; {suggestion(key, sizes.keys() - given)}")
+            raise SettingError(f"{name} has no argument {key!r}; {suggestion(key, sorted(sizes.keys() - given))}")
         _check_size(key, value, isinstance(sizes[key], int))
     network = network_class(in_channels, num_classes, **size, **given)
     if image_size < network.output_stride:

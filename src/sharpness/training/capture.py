@@ -12,7 +12,7 @@ class CapturedStep:
     """A step of (inputs, labels) → logits that replays its recording.
 
     The step must read nothing back to the host and keep every parameter's, statistic's and momentum's storage. What
-    changes between steps must lie in tensors on the device: the learning rates are moved into some. The logits are the
+    changes between steps must be in tensors on the device: the learning rates are moved into some. The logits are the
     recording's own buffer, which the next call overwrites.
 
     Recording takes some steps for warm-up, which libraries need to choose their kernels and the optimizer to make its

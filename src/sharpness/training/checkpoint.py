@@ -12,7 +12,7 @@ import torch
 from sharpness import files
 
 # Raise the number when the state that the training loop saves gets another layout.
-MAGIC = b"sharpness checkpoint 2 "
+MAGIC = b"sharpness checkpoint 3 "
 
 # Waiting for the disk would slow runs of short epochs by several percent, and they have little to lose when the power
 # fails: a checkpoint is synced where it follows the last one by at least this time (seconds).
@@ -26,7 +26,7 @@ class CheckpointFile:
 
     Args:
         path: the file.
-        identity: what the state belongs to: run, spec, data; a checkpoint of anything else is not used.
+        identity: what the state belongs to: id, spec, data; a checkpoint of anything else is not used.
     """
 
     def __init__(self, path: Path, identity: dict):
@@ -62,7 +62,7 @@ class CheckpointFile:
         except pickle.UnpicklingError:
             return self._set_aside("not a plain checkpoint")
         if state["identity"] != self.identity:
-            return self._set_aside(f"of another run, or of other data ({state['identity']['run_id']})")
+            return self._set_aside(f"of another run, or of other data ({state['identity']['id']})")
         return state
 
     def remove(self) -> None:

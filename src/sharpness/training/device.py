@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from sharpness.errors import UserError
-from sharpness.training.start_up import keep_freed_memory
+from sharpness.training.process import keep_freed_memory
 
 POLL_SECONDS = 1.0
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,32 +9,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sharpness import paths
-from sharpness.datasets import open_arrays, prepare
-from sharpness.study import Study
+from sharpness.arrays import Shape
+from sharpness.datasets import prepared_shape
+from sharpness.jobs import Job
 from sharpness.training.device import configure
-from sharpness.training.settings import SettingError
-from sharpness.training.step import autocast, build_training
+from sharpness.training.step import autocast, build_training, settings_in
 
 # A timing is trusted once it lasts this long (seconds); slow devices reach it with a few images, fast ones repeat.
 LONG_ENOUGH = 1.0
 
-# Only CIFAR-10 is too large to prepare for an estimate.
-CIFAR10_SHAPE = {"train_images": 50_000, "test_images": 10_000, "image_size": 32, "channels": 3, "classes": 10}
-
 # Starting a job: imports, and reading the data set.
 START_SECONDS = 3.0
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Numbers of images, their side (pixels) and channels, and the number of classes of a data set."""
-
-    train_images: int
-    test_images: int
-    image_size: int
-    channels: int
-    classes: int
 
 
 @dataclass(frozen=True)
@@ -57,31 +41,33 @@ class Estimate:
     parameters: int
 
 
-def estimate(study: Study, data_dir: Path, device: torch.device) -> list[Estimate]:
+def estimate(jobs: list[Job], dataset: dict, data_dir: Path, device: torch.device) -> list[Estimate]:
     """Time one step and one test batch for each kind of run, and extrapolate to its epochs.
+
+    Args:
+        jobs: the training runs of a scale.
+        dataset: its `dataset` settings.
+        data_dir: folder of the prepared data sets.
+        device: where to compute.
 
     Raises:
         UserError: a fault of the data set or a setting, or a precision that the device lacks.
     """
-    shape = _shape(study.settings["dataset"], data_dir)
-    kinds = {(spec["network"], spec["method"]): spec for spec in study.runs.values()}
-    runs = Counter((spec["network"], spec["method"]) for spec in study.runs.values())
-    missing = Counter(
-        (spec["network"], spec["method"])
-        for run_id, spec in study.runs.items()
-        if not (paths.run(study.scale, run_id) / "run.json").exists()
-    )
+    shape = prepared_shape(dataset, data_dir)
+    kinds: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        kinds.setdefault((job.spec["network"], job.spec["method"]), []).append(job)
     measured: dict[tuple, tuple[float, int]] = {}
     estimates = []
-    for kind, spec in kinds.items():
+    for kind, runs in kinds.items():
+        spec = runs[0].spec
         cost_class = (spec["network"], spec["optimizer"])  # every ascent step costs about the same
         if cost_class not in measured:
-            try:
+            with settings_in(runs[0].scale):
                 measured[cost_class] = _run_seconds(spec, shape, device)
-            except SettingError as error:
-                raise error.at(study.scale) from None
         seconds, parameters = measured[cost_class]
-        estimates.append(Estimate(" ".join(kind), runs[kind], missing[kind], seconds, parameters))
+        missing = sum(not job.is_finished() for job in runs)
+        estimates.append(Estimate(" ".join(kind), len(runs), missing, seconds, parameters))
     return estimates
 
 
@@ -92,11 +78,11 @@ def runs_at_once(device: torch.device, runs_per_gpu: int) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def describe(study: Study, estimates: list[Estimate], device: torch.device, at_once: int) -> str:
-    """The estimate as text for a terminal, with `at_once` runs at a time."""
+def describe(scale: str, estimates: list[Estimate], device: torch.device, at_once: int) -> str:
+    """The estimate of a scale as text for a terminal, with `at_once` runs at a time."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
     lines = [
-        f"scale {study.scale} on {name}, {at_once} at a time (calibrated just now on random images):",
+        f"scale {scale} on {name}, {at_once} at a time (calibrated just now on random images):",
         f"{'network and method':40}{'runs':>6}{'to do':>7}{'each':>12}{'total':>12}",
     ]
     for entry in estimates:
@@ -105,7 +91,7 @@ def describe(study: Study, estimates: list[Estimate], device: torch.device, at_o
     missing = sum(entry.missing for entry in estimates)
     work = sum(entry.seconds * entry.missing for entry in estimates)
     longest = max((entry.seconds for entry in estimates if entry.missing), default=0.0)
-    # Weights and momentum in float32, for each run at work; a history takes some 20 kB.
+    # Weights and momentum in float32, for each run at a time; a history takes some 20 kB.
     parameters = max(entry.parameters for entry in estimates)
     disk = min(at_once, missing) * parameters * 8 / 2**20 + missing * 0.02
     lines.append(
@@ -113,14 +99,6 @@ def describe(study: Study, estimates: list[Estimate], device: torch.device, at_o
         f"about {_duration(max(work / at_once, longest))}, {disk:.0f} MB of disk beside the data set"
     )
     return "\n".join(lines)
-
-
-def _shape(dataset: dict, data_dir: Path) -> Shape:
-    if dataset["name"] == "cifar10":
-        return Shape(**CIFAR10_SHAPE)
-    arrays, _ = open_arrays(prepare(dataset, data_dir))
-    images, size, _, channels = arrays.train_images.shape
-    return Shape(images, len(arrays.test_images), size, channels, len(arrays.classes))
 
 
 def _run_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float, int]:

@@ -2,20 +2,21 @@
 
 import math
 import time
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sharpness.records import COMPLETED, DIVERGED, EpochRecord
+from sharpness.errors import SettingError, setting
+from sharpness.jobs import COMPLETED, DIVERGED
+from sharpness.training.augmentation import draw_epoch
 from sharpness.training.capture import CapturedStep
 from sharpness.training.checkpoint import CheckpointFile
-from sharpness.training.data import Data, draw_epoch
+from sharpness.training.data import Data
 from sharpness.training.loss import SmoothedLoss
+from sharpness.training.process import Interrupted, StopRequest
 from sharpness.training.schedule import learning_rate
-from sharpness.training.settings import SettingError
-from sharpness.training.signals import Interrupted, StopRequest
 from sharpness.training.step import autocast, build_training, set_learning_rate
 
 TEST_BATCH = 512
@@ -26,13 +27,13 @@ class Outcome:
     """What a finished run leaves.
 
     Attributes:
-        history: one record an epoch; a diverged run's last one holds what was not finite.
+        history: one row an epoch, whose keys are the columns; a diverged run's last one has what was not finite.
         status: "completed" or "diverged".
         seconds: time spent training and testing (wall clock), over all resumptions.
         earlier_cpu_seconds: CPU time of the processes that this one continues from.
     """
 
-    history: list[EpochRecord]
+    history: list[dict[str, float]]
     status: str
     seconds: float
     earlier_cpu_seconds: float
@@ -49,7 +50,7 @@ def train(
     """Train one run from its spec, or from its checkpoint on; the seed decides everything.
 
     Args:
-        spec: the run's spec (sharpness.study).
+        spec: the run's spec.
         data: its data set, on the device.
         device: where to compute; `sharpness.training.device.configure` has been called.
         checkpoint: where a stopped run continues from. It is saved after every epoch but the last, and in mid-epoch
@@ -58,17 +59,19 @@ def train(
         show_progress: show a progress bar of epochs.
 
     Raises:
-        SettingError: the network, the optimizer or the batch size does not go with the data or in itself.
+        SettingError: a setting of the network, the optimizer, the loss or the batch is impossible, alone or with the
+            data.
         Interrupted: a signal stopped the run; the checkpoint holds it.
     """
     images, batch_size = len(data.train_labels), spec["batch_size"]
-    _check_batch(batch_size, images)
+    with setting("batch_size"):
+        _check_batch(batch_size, images)
     torch.manual_seed(spec["seed"])
     model, optimizer, loss, step = build_training(spec, data, device)
     if cuda_graph and device.type == "cuda":
         step = CapturedStep(step, model, optimizer)
     logits = torch.zeros(images, data.classes, device=device)  # of the epoch's first passes, in the order shown
-    history: list[EpochRecord] = []
+    history: list[dict[str, float]] = []
     done, seconds, cpu_seconds = 0, 0.0, 0.0  # images of the epoch at hand; times before this resumption
 
     def state() -> dict:
@@ -76,7 +79,7 @@ def train(
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict()["state"],  # the rest of it follows from the spec and the epoch
             "random": _random_state(device),
-            "history": torch.tensor([astuple(record) for record in history], dtype=torch.float64),
+            "history": history,
             "done": done,
             "logits": logits,
             "seconds": seconds + time.monotonic() - started,
@@ -87,8 +90,8 @@ def train(
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["optimizer"]})
         _set_random_state(saved["random"], device)
-        history = [EpochRecord(int(epoch), *values) for epoch, *values in saved["history"].tolist()]
-        done, seconds, cpu_seconds = saved["done"], saved["seconds"], saved["cpu_seconds"]
+        history, done = saved["history"], saved["done"]
+        seconds, cpu_seconds = saved["seconds"], saved["cpu_seconds"]
         logits.copy_(saved["logits"])
 
     started, status = time.monotonic(), COMPLETED
@@ -110,12 +113,18 @@ def train(
                     checkpoint.save(state())
                     raise Interrupted(stop.signal)
             train_loss, train_accuracy = _score(loss, logits, data.train_labels[draws.order.to(device)])
-            test_loss, test_accuracy = evaluate(model, data, loss, spec["precision"])
-            history.append(EpochRecord(epoch, rate, train_loss, train_accuracy, test_loss, test_accuracy))
+            row = {
+                "epoch": epoch,
+                "learning_rate": rate,
+                "train_loss": train_loss,
+                "train_accuracy": train_accuracy,
+                **evaluate(model, data, loss, spec["precision"]),
+            }
+            history.append(row)
             done = 0
             epochs.update()
-            epochs.set_postfix(test_accuracy=f"{test_accuracy:.4f}")
-            if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+            epochs.set_postfix(test_accuracy=f"{row['test_accuracy']:.4f}")
+            if not (math.isfinite(row["train_loss"]) and math.isfinite(row["test_loss"])):
                 status = DIVERGED
                 break
             if epoch < spec["epochs"]:
@@ -123,23 +132,21 @@ def train(
     return Outcome(history, status, seconds + time.monotonic() - started, cpu_seconds)
 
 
-def evaluate(model: nn.Module, data: Data, loss: SmoothedLoss, precision: str) -> tuple[float, float]:
-    """Mean smoothed loss (nats) and accuracy over the test set, in evaluation mode."""
+def evaluate(model: nn.Module, data: Data, loss: SmoothedLoss, precision: str) -> dict[str, float]:
+    """The history's columns of the test set, in evaluation mode: mean smoothed loss (nats) and accuracy."""
     model.eval()
     with torch.inference_mode(), autocast(data.test_inputs.device, precision):
         logits = torch.cat([model(inputs) for inputs in data.test_inputs.split(TEST_BATCH)])
-    return _score(loss, logits.float(), data.test_labels)
+    test_loss, test_accuracy = _score(loss, logits.float(), data.test_labels)
+    return {"test_loss": test_loss, "test_accuracy": test_accuracy}
 
 
 def _check_batch(batch_size: int, images: int) -> None:
     if batch_size > images:
-        raise SettingError(
-            "batch_size", f"{batch_size} is more than the {images} images of the training set; choose a smaller batch"
-        )
+        raise SettingError(f"{batch_size} is more than the {images} images of the training set; choose a smaller batch")
     if images % batch_size == 1 or batch_size == 1:
         raise SettingError(
-            "batch_size",
-            f"{batch_size} leaves a batch of one image out of {images}, too few for BatchNorm; choose another",
+            f"{batch_size} leaves a batch of one image out of {images}, too few for BatchNorm; choose another"
         )
 
 

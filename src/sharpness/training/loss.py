@@ -5,6 +5,8 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
+from sharpness.errors import SettingError
+
 
 class SmoothedLoss:
     """KL(target ‖ softmax(logits)) in nats, averaged over the batch.
@@ -18,7 +20,7 @@ class SmoothedLoss:
         smoothing: s, from 0 to (K − 1)/K, which makes all classes alike.
 
     Raises:
-        ValueError: the smoothing leaves the label less than any other class.
+        SettingError: the smoothing leaves the label less than any other class.
     """
 
     def __init__(self, classes: int, smoothing: float):
@@ -26,7 +28,7 @@ class SmoothedLoss:
         # cross_entropy's smoothing also gives the label its share of the uniform part: the same target from a larger s.
         self.smoothing = others * classes
         if self.smoothing > 1:
-            raise ValueError(f"{smoothing} leaves the label less than the {classes - 1} others; choose a smaller one")
+            raise SettingError(f"{smoothing} leaves the label less than the {classes - 1} others; choose a smaller one")
         self.entropy = -sum(
             share * math.log(share) for share in [1 - smoothing, *[others] * (classes - 1)] if share > 0
         )

@@ -15,5 +15,5 @@ def learning_rate(epoch: int, epochs: int, initial: float, milestones: list[floa
 
 
 def drops(finished: int, epochs: int, milestones: list[float]) -> int:
-    """How many milestones lie at or before a number of finished epochs (exact where fraction × epochs is whole)."""
+    """How many milestones are at or before a number of finished epochs (exact where fraction × epochs is whole)."""
     return sum(finished >= round(fraction * epochs, 9) for fraction in milestones)

@@ -1,16 +1,16 @@
 """One descent step: plain SGD, or SAM's two passes over the same batch."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from sharpness.errors import SettingError, UserError, setting
 from sharpness.networks import build_network, network_arguments
 from sharpness.optim import SAM, frozen_statistics
 from sharpness.training.loss import SmoothedLoss
-from sharpness.training.settings import setting
 
 Step = Callable[[Tensor, Tensor], Tensor]
 
@@ -23,13 +23,27 @@ class ImageSet(Protocol):
     classes: int
 
 
+@contextmanager
+def settings_in(scale: str) -> Iterator[None]:
+    """Say of a SettingError in this context which file of config/ has the setting, for the user of a scale.
+
+    Raises:
+        UserError: in place of the SettingError.
+    """
+    try:
+        yield
+    except SettingError as error:
+        is_of_study = str(error).startswith(("methods.", "training."))
+        raise UserError(f"config/{'study' if is_of_study else f'scales/{scale}'}.yaml: {error}") from None
+
+
 def build_training(
     spec: dict, images: ImageSet, device: torch.device
 ) -> tuple[nn.Module, torch.optim.Optimizer, SmoothedLoss, Step]:
     """A spec's network, freshly initialised, with its optimizer, its loss and the step that joins them.
 
     Raises:
-        SettingError: the network, the optimizer or the loss does not go with the data or in itself.
+        SettingError: a setting of the network, the optimizer or the loss is impossible, alone or with the data.
     """
     with setting(f"networks.{spec['network']}"):
         model = build_model(spec, images, device)
@@ -44,7 +58,7 @@ def build_model(spec: dict, images: ImageSet, device: torch.device) -> nn.Module
     """A spec's network for a data set, freshly initialised, channels last in memory.
 
     Raises:
-        ValueError: the network's size is none that it can have, or too large for the images.
+        SettingError: the network cannot have that size, or not for such small images.
     """
     network = build_network(
         spec["network"],
@@ -57,12 +71,19 @@ def build_model(spec: dict, images: ImageSet, device: torch.device) -> nn.Module
 
 
 def build_optimizer(model: nn.Module, spec: dict) -> torch.optim.Optimizer:
-    """SGD with momentum, or SAM around it, as a spec says."""
+    """SGD with momentum, or SAM around it, as a spec says.
+
+    Raises:
+        SettingError: a setting of theirs is impossible.
+    """
     descent = {key: spec[key] for key in ("momentum", "weight_decay")} | {"lr": spec["learning_rate"], "fused": True}
-    if spec["optimizer"] == "sgd":
-        return torch.optim.SGD(model.parameters(), **descent)
-    ascent = {"p": float(spec["p"]), **{key: spec[key] for key in ("rho", "geometry", "eta", "normalization")}}
-    return SAM(model.named_parameters(), torch.optim.SGD, **ascent, **descent)
+    try:
+        if spec["optimizer"] == "sgd":
+            return torch.optim.SGD(model.parameters(), **descent)
+        ascent = {"p": float(spec["p"]), **{key: spec[key] for key in ("rho", "geometry", "eta", "normalization")}}
+        return SAM(model.named_parameters(), torch.optim.SGD, **ascent, **descent)
+    except ValueError as error:
+        raise SettingError(str(error)) from None
 
 
 def build_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: SmoothedLoss, precision: str) -> Step:
@@ -101,7 +122,7 @@ def build_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Smoothe
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set every group's rate; one that lies in a tensor, where a recorded step reads it, in place."""
+    """Set every group's rate: in place if it is a tensor, because a captured CUDA graph reads that tensor."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
