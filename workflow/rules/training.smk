@@ -1,10 +1,10 @@
-# A run has no input: nothing but its spec decides it, and the run_id in its path holds the spec's hash.
+# A run has no input: nothing but its spec decides it, and the id in its path holds the spec's hash.
 
 
 rule train:
     output:
-        paths.run(SCALE, "{run_id}") / "history.csv",
-        paths.run(SCALE, "{run_id}") / "run.json",
+        f"results/{SCALE}/training/{{run_id}}/history.csv",
+        f"results/{SCALE}/training/{{run_id}}/run.json",
     log:
         paths.log(SCALE, "{run_id}"),
     conda:

@@ -7,7 +7,6 @@ bound by Clopper and Pearson (Biometrika 26, 1934).
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
@@ -38,7 +37,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and what it rests on; effect, low and high are NaN, and n is None, where nothing was measured.
+    """A verdict and what it depends on; effect, low and high are NaN, and n is None, where nothing was measured.
 
     Attributes:
         effect: the mean of the values, or the share of them on the test's side of its bound.
@@ -143,10 +142,14 @@ def _side(test: dict) -> str:
 
 
 def _mean_interval(values: np.ndarray, level: float) -> tuple[float, float]:
+    from scipy import stats  # slow to import, and this module is loaded by every job
+
     half_width = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
     return float(values.mean() - half_width), float(values.mean() + half_width)
 
 
 def _share_interval(events: np.ndarray, level: float) -> tuple[float, float]:
+    from scipy import stats
+
     interval = stats.binomtest(int(events.sum()), len(events)).proportion_ci(level, method="exact")
     return float(interval.low), float(interval.high)
