@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from sharpness.training.process import Interrupted
-    from sharpness.training.run import run_training
+    from sharpness.training.job import run_training
 
     config = _config(options)
     job, dataset = load_run(options.scale, options.run)
@@ -66,7 +66,7 @@ def _compute(options: argparse.Namespace) -> None:
 
 
 def _data(options: argparse.Namespace) -> None:
-    from sharpness.datasets.prepared import prepare
+    from sharpness.datasets import prepare
 
     config = _config(options)
     study = load_study(options.scale)

@@ -2,14 +2,9 @@
 
 from pathlib import Path
 
-from sharpness import registry
+from sharpness import datasets, registry
 from sharpness.config import check, read_yaml
 from sharpness.errors import UserError, unknown
-from sharpness.settings import build
-
-# The keys of a scale's data set that every data set has; the others are those of its own Source.
-DATASET_KEYS = ("name", "title", "crop_padding", "flip", "cutout", "training_images", "image_size")
-
 
 def scale_names(root: Path = Path()) -> list[str]:
     """The scales on offer, one for each file of config/scales/."""
@@ -43,9 +38,7 @@ def read_scale(scale: str, root: Path) -> dict:
     settings, chain = _merged(scale, root, ())
     where = f"{scale_file(scale)}{' (extends ' + ', '.join(chain[1:]) + ')' if len(chain) > 1 else ''}"
     check(settings, root / "workflow/schemas/scale.schema.yaml", where)
-    dataset = settings["dataset"]
-    source = registry.load("datasets", dataset["name"], f"{where}: dataset.name").Source
-    build(source, {key: value for key, value in dataset.items() if key not in DATASET_KEYS}, where, "dataset")
+    datasets.source_of(settings["dataset"], where)
     for name in settings["networks"]:
         registry.check("networks", name, f"{where}: networks")
     return settings

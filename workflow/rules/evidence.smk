@@ -1,7 +1,7 @@
 # Tables and figures depend on the jobs that they show, on their kind's code and what all kinds share, and on the configuration;
 # runs.csv and claims.csv on every job that they collect.
 
-CONFIGURATION = ["config/study.yaml", scale_files(SCALE)]
+CONFIGURATION = ["config/study.yaml", *scale_files(SCALE)]
 SHARED_CODE = sorted(Path("src/sharpness/evidence").glob("*.py"))
 
 
@@ -12,8 +12,8 @@ def kind_code(name):
 
 def artifact_inputs(name):
     """What a table or figure is made from."""
-    jobs = [job.files for job in STUDY.artifacts[name].jobs(STUDY)]
-    return [jobs, CONFIGURATION, "config/published.yaml", SHARED_CODE, kind_code(name)]
+    made_by_jobs = [file for job in STUDY.artifacts[name].jobs(STUDY) for file in job.files]
+    return [*made_by_jobs, *CONFIGURATION, "config/published.yaml", *SHARED_CODE, kind_code(name)]
 
 
 rule runs:

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from sharpness import files, paths, registry
-from sharpness.datasets.prepared import prepared_digest, prepared_folder
+from sharpness.datasets import prepared_digest, prepared_folder
 from sharpness.errors import UserError
 from sharpness.evidence import manifest
 from sharpness.evidence.claims import judge_claims

@@ -12,7 +12,8 @@ from sharpness.evidence import titles
 from sharpness.evidence.runs import read_problem
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from sharpness.jobs import DIVERGED
-from sharpness.study import Study, load_study, scale_names
+from sharpness.scales import scale_names
+from sharpness.study import Study, load_study
 
 # The scale that trains as the original's authors did.
 ORIGINAL = "paper"
