@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from tqdm import tqdm
 
 from sharpness.errors import SettingError, setting
@@ -15,11 +16,13 @@ from sharpness.training.capture import CapturedStep
 from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import Data
 from sharpness.training.loss import SmoothedLoss
+from sharpness.training.probe import Probe
 from sharpness.training.process import Interrupted, StopRequest
 from sharpness.training.schedule import learning_rate
 from sharpness.training.step import autocast, build_training, set_learning_rate
 
 TEST_BATCH = 512
+CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def train(
     model, optimizer, loss, step = build_training(spec, data, device)
     if cuda_graph and device.type == "cuda":
         step = CapturedStep(step, model, optimizer)
+    probe = Probe(data, batch_size)
     logits = torch.zeros(images, data.classes, device=device)  # of the epoch's first passes, in the order shown
     history: list[dict[str, float]] = []
     done, seconds, cpu_seconds = 0, 0.0, 0.0  # images of the epoch at hand; times before this resumption
@@ -119,6 +123,7 @@ def train(
                 "train_loss": train_loss,
                 "train_accuracy": train_accuracy,
                 **evaluate(model, data, loss, spec["precision"]),
+                **probe.measure(model, optimizer, loss, spec["precision"]),
             }
             history.append(row)
             done = 0
@@ -133,12 +138,41 @@ def train(
 
 
 def evaluate(model: nn.Module, data: Data, loss: SmoothedLoss, precision: str) -> dict[str, float]:
-    """The history's columns of the test set, in evaluation mode: mean smoothed loss (nats) and accuracy."""
+    """The history's columns of the test set, in evaluation mode.
+
+    Returns:
+        test_loss: mean smoothed loss (nats).
+        test_accuracy: fraction correct.
+        test_nll: mean negative log-likelihood of the labels (nats).
+        test_ece: expected calibration error (`calibration_error`).
+    """
     model.eval()
     with torch.inference_mode(), autocast(data.test_inputs.device, precision):
         logits = torch.cat([model(inputs) for inputs in data.test_inputs.split(TEST_BATCH)])
-    test_loss, test_accuracy = _score(loss, logits.float(), data.test_labels)
-    return {"test_loss": test_loss, "test_accuracy": test_accuracy}
+    logits = logits.float()
+    test_loss, test_accuracy = _score(loss, logits, data.test_labels)
+    return {
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        "test_nll": functional.cross_entropy(logits.double(), data.test_labels).item(),
+        "test_ece": calibration_error(logits, data.test_labels),
+    }
+
+
+def calibration_error(logits: Tensor, labels: Tensor) -> float:
+    """Expected calibration error (Guo et al. 2017): the mean over the images of their bin's |accuracy − confidence|.
+
+    An image's confidence is the largest of its softmax probabilities; the bins are of equal width, (0, 1/15] and so on.
+
+    Args:
+        logits: (n, classes).
+        labels: int64 (n,).
+    """
+    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    edges = torch.linspace(0, 1, CALIBRATION_BINS + 1, dtype=torch.float64, device=logits.device)
+    bins = torch.bucketize(confidence, edges[1:-1])
+    excess = (predicted == labels).double() - confidence
+    return excess.new_zeros(CALIBRATION_BINS).index_add_(0, bins, excess).abs().sum().item() / len(labels)
 
 
 def _check_batch(batch_size: int, images: int) -> None:
