@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from sharpness.training.process import Interrupted
     from sharpness.training.job import run_training
+    from sharpness.training.process import Interrupted
 
     config = _config(options)
     job, dataset = load_run(options.scale, options.run)
@@ -80,9 +80,7 @@ def _estimate(options: argparse.Namespace) -> None:
     config = _config(options)
     study = load_study(options.scale)
     with claim_device(config["device"], config["runs_per_gpu"]) as device:
-        estimates = estimate(
-            list(study.runs.values()), study.settings["dataset"], Path(config["data_dir"]), device
-        )
+        estimates = estimate(list(study.runs.values()), study.settings["dataset"], Path(config["data_dir"]), device)
         print(describe(study.scale, estimates, device, runs_at_once(device, config["runs_per_gpu"])))
 
 

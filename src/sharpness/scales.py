@@ -6,6 +6,7 @@ from sharpness import datasets, registry
 from sharpness.config import check, read_yaml
 from sharpness.errors import UserError, unknown
 
+
 def scale_names(root: Path = Path()) -> list[str]:
     """The scales on offer, one for each file of config/scales/."""
     return sorted(path.stem for path in (root / "config/scales").glob("[!.]*.yaml"))

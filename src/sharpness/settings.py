@@ -91,4 +91,6 @@ def _tuple(value: object, kinds: tuple, file: str, key: str) -> tuple:
             raise UserError(f"{file}: {key} lists a value twice; list each once")
     elif len(value) != len(kinds):
         raise UserError(f"{file}: {key} has {len(value)} values; give {len(kinds)}")
-    return tuple(_converted(item, kind, file, f"{key}.{i}") for i, (item, kind) in enumerate(zip(value, kinds, strict=True)))
+    return tuple(
+        _converted(item, kind, file, f"{key}.{i}") for i, (item, kind) in enumerate(zip(value, kinds, strict=True))
+    )

@@ -120,7 +120,6 @@ class Study:
         require(name in known, not_known(f"{kind} problem", name, known))
         return self.problems[name]
 
-
     def resolved(self) -> dict:
         """All settings that decide the results, as config/ gives them."""
         return {

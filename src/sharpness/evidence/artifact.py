@@ -232,9 +232,7 @@ class ShowsExperiment(Artifact):
         """
         found = dict.fromkeys(str(job.spec[key]) for job in self.jobs(study))
         remedy = "choose one with its key network" if key == "network" else f"give it an experiment with one {key}"
-        require(
-            len(found) == 1, f"shows one {key}, but its experiment trains {', '.join(found)}; {remedy}"
-        )
+        require(len(found) == 1, f"shows one {key}, but its experiment trains {', '.join(found)}; {remedy}")
 
     def caption(self, study: Study) -> str:
         return f"{self.title}, {titles.training(study)}."

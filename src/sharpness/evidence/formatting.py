@@ -167,7 +167,5 @@ MARKDOWN, LATEX = Markdown(), Latex()
 FILTERS = {
     "plain": MARKDOWN.text,
     **{name: getattr(MARKDOWN, name) for name in ("fixed", "signed", "spread", "short", "measured", "loss")},
-    **{
-        function.__name__: function for function in (yes_no, duration, memory, numbered, ascent, embedded)
-    },
+    **{function.__name__: function for function in (yes_no, duration, memory, numbered, ascent, embedded)},
 }

@@ -118,7 +118,9 @@ class Run:
         Raises:
             SettingError: there are none.
         """
-        found = [job for job in study.runs.values() if _name(job.spec["network"], job.spec) == _name(network, vars(self))]
+        found = [
+            job for job in study.runs.values() if _name(job.spec["network"], job.spec) == _name(network, vars(self))
+        ]
         if not found:
             known = sorted({_name(job.spec["network"], job.spec) for job in study.runs.values()})
             raise SettingError(not_known("run", _name(network, vars(self)), known))

@@ -57,9 +57,13 @@ class Balls(Figure):
         colours = [methods["sam-linf-as-run"], methods["sam-linf-as-described"], methods["sam"], style.SKY]
         drawing = Drawing(figsize=(style.COLUMN, 3.0), layout="constrained")
         axes = drawing.subplots()
-        style.title(drawing, f"One gradient, ({GRADIENT[0]:g}, {GRADIENT[1]:g}): its ascent step on each ball of radius ρ")
+        style.title(
+            drawing, f"One gradient, ({GRADIENT[0]:g}, {GRADIENT[1]:g}): its ascent step on each ball of radius ρ"
+        )
         handles = []
-        for (label, curves), colour, marker in zip(data.groupby("label", sort=False), colours, style.MARKERS, strict=False):
+        for (label, curves), colour, marker in zip(
+            data.groupby("label", sort=False), colours, style.MARKERS, strict=False
+        ):
             ball, step = curves[curves["curve"] == "ball"], curves[curves["curve"] == "step"]
             axes.plot(ball["x"], ball["y"], color=colour)
             # The step as run comes first and is wider, since SAM's, of the same direction, covers it.

@@ -38,7 +38,9 @@ class MatrixSensingCurves(ShowsSweep, Figure):
         for (label, rho), curve in data.groupby(["label", "rho"], sort=False):
             last, lowest = curve.iloc[-1], curve.loc[curve["median"].idxmin()]
             ends = {"last": last["median"], "last_step": last["step"]}
-            curves.append({"label": label, "rho": rho, **ends, "lowest": lowest["median"], "lowest_step": lowest["step"]})
+            curves.append(
+                {"label": label, "rho": rho, **ends, "lowest": lowest["median"], "lowest_step": lowest["step"]}
+            )
         return {"curves": curves}
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
@@ -69,7 +71,9 @@ class MatrixSensingCurves(ShowsSweep, Figure):
             for index, (label, curve) in enumerate(data[data["rho"] == rho].groupby("label", sort=False)):
                 points = curve[np.isfinite(curve["median"])]
                 line = {"color": colours[curve["method"].iloc[0]], "marker": style.MARKERS[index]}
-                axes.fill_between(points["step"], points["minimum"], points["maximum"], color=line["color"], **style.BAND)
+                axes.fill_between(
+                    points["step"], points["minimum"], points["maximum"], color=line["color"], **style.BAND
+                )
                 axes.plot(points["step"], points["median"], **line)
                 if len(points) < len(curve):
                     axes.plot(points["step"].tail(1), points["median"].tail(1), color=line["color"], **style.CROSS)

@@ -69,7 +69,11 @@ class MatrixSensingTable(ShowsSweep, Table):
             caption=f"Matrix sensing: the loss before each step, median (and range) over {draws} draws, beside it the "
             "published value, which is one draw.",
             note=form.text(self.setting(study)),
-            header=[form.text("ρ"), "Step", *[name for method in methods for name in (titles.STEPS[method], "published")]],
+            header=[
+                form.text("ρ"),
+                "Step",
+                *[name for method in methods for name in (titles.STEPS[method], "published")],
+            ],
             rows=rows,
         )
 

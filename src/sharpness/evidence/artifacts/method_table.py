@@ -33,7 +33,9 @@ class MethodTable(ShowsExperiment, Table):
         }
         return Content(
             caption="Test accuracy after the last epoch by network and method, mean ± sample standard deviation over n "
-            "seeds; the highest mean of each network is bold, unless seeds of it diverged.".replace("±", form.plus_minus),
+            "seeds; the highest mean of each network is bold, unless seeds of it diverged.".replace(
+                "±", form.plus_minus
+            ),
             note=form.text(titles.training(study)),
             header=["Network", *(form.text(titles.method(study, name, rho)) for name, rho in columns)],
             rows=[

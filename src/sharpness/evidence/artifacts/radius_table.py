@@ -76,7 +76,9 @@ class RadiusTable(ShowsExperiment, Table):
             ]
             for row in data.itertuples()
         ]
-        beside = f"; beside each the published value ({', '.join(sources)}) and the difference, ours less the published one"
+        beside = (
+            f"; beside each the published value ({', '.join(sources)}) and the difference, ours less the published one"
+        )
         return Content(
             caption=form.text(
                 f"{study.methods[spec['method']]['title']} on {titles.sized_network(spec)} by radius ρ: accuracy and "
@@ -84,8 +86,10 @@ class RadiusTable(ShowsExperiment, Table):
                 f"{beside if sources else ''}."
             ),
             note=form.text(titles.training(study)),
-            header=[form.text(name) for name in
-                    ("ρ", "Accuracy", "published", "difference", "Loss", "published", "difference", "n")],  # fmt: skip
+            header=[
+                form.text(name)
+                for name in ("ρ", "Accuracy", "published", "difference", "Loss", "published", "difference", "n")
+            ],  # fmt: skip
             rows=rows,
         )
 

@@ -100,7 +100,9 @@ class _Writer:
         image = f'![{caption}]({picture}){{#{name} alt="{record["label"]}; its values are in {name}.csv."}}\n'
         if not record["hover"]:
             return image
-        data = f'<script type="application/json" class="hover" data-figure="{name}">{embedded(record["hover"])}</script>'
+        data = (
+            f'<script type="application/json" class="hover" data-figure="{name}">{embedded(record["hover"])}</script>'
+        )
         return f"{image}\n```{{=html}}\n{data}\n```\n"
 
 
