@@ -1,4 +1,4 @@
-"""Settings as dataclasses that check themselves: the keys are the fields, the types are theirs, the bounds stand beside.
+"""Settings as dataclasses that check themselves: the fields are the keys, and say the types.
 
 A problem, an artifact and a quantity of a claim each have such a class. Its `__post_init__` raises SettingError for
 what no instance may have.

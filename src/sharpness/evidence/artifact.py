@@ -1,8 +1,8 @@
 """What every table and every figure of the study is: a name, what it shows, and the files that it consists of.
 
-A kind of table or figure is a module of sharpness.evidence.artifacts whose KIND is a class derived from Table or Figure.
-Its fields are the keys of its entries in config/study.yaml. The modules are imported by all that loads the study, so they
-import matplotlib and seaborn where they draw.
+A kind of table or figure is a module of sharpness.evidence.artifacts whose KIND is a class derived from Table or
+Figure. Its fields are the keys of its entries in config/study.yaml. The modules are imported by all that loads the
+study, so they import matplotlib and seaborn where they draw.
 """
 
 import math
@@ -90,8 +90,12 @@ class Artifact(ABC):
         return self.folder(scale) / f"{self.name}.{suffix}"
 
     def files(self, scale: str) -> list[Path]:
-        """All files that it consists of. The last one, its record, says what they were made from."""
+        """All files that it consists of, its record included."""
         return [self.file(scale, suffix) for suffix in (*self.suffixes, "csv", "json")]
+
+    def record(self, scale: str) -> Path:
+        """What the report quotes of it, and what its other files were made from, with their hashes."""
+        return self.file(scale, "json")
 
     def write(self, study: Study) -> None:
         """Write all its files, the record last.

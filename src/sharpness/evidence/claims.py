@@ -1,8 +1,8 @@
 """The report's findings judged by the jobs of one scale: each claim of config/claims.yaml, as claims.csv.
 
-A part of a claim measures one quantity, once for each pair of runs, run, draw or start, and puts these values to one test
-(sharpness.evidence.verdicts). Everything short of a decision is inconclusive: a missing run, too few values, an interval
-that leaves both open. The verdicts hold for the scale that was run.
+A part of a claim measures one quantity, once for each pair of runs, run, draw or start, and puts these values to one
+test (sharpness.evidence.verdicts). Everything short of a decision is inconclusive: a missing run, too few values, an
+interval that leaves both open. The verdicts hold for the scale that was run.
 """
 
 import numpy as np

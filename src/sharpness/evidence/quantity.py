@@ -1,7 +1,7 @@
 """What a part of a claim can measure.
 
-A quantity is a module of sharpness.evidence.quantities whose QUANTITY is a class derived from Quantity. Its fields are the
-keys beside statement, quantity and test of a part in config/claims.yaml.
+A quantity is a module of sharpness.evidence.quantities whose QUANTITY is a class derived from Quantity. Its fields are
+the keys beside statement, quantity and test of a part in config/claims.yaml.
 """
 
 from abc import ABC, abstractmethod

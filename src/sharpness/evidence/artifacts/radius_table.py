@@ -13,6 +13,7 @@ from sharpness.settings import require
 from sharpness.study import Study
 
 QUANTITIES = ("accuracy", "loss")
+HEADER = ("ρ", "Accuracy", "published", "difference", "Loss", "published", "difference", "n")
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,15 @@ class RadiusTable(ShowsExperiment, Table):
             ]
             for row in data.itertuples()
         ]
-        beside = (
-            f"; beside each the published value ({', '.join(sources)}) and the difference, ours less the published one"
-        )
+        printed = f"the published value ({', '.join(sources)}) and the difference, ours less the published one"
         return Content(
             caption=form.text(
                 f"{study.methods[spec['method']]['title']} on {titles.sized_network(spec)} by radius ρ: accuracy and "
                 "smoothed loss on the test set after the last epoch, mean ± sample standard deviation over n seeds"
-                f"{beside if sources else ''}."
+                f"{'; beside each ' + printed if sources else ''}."
             ),
             note=form.text(titles.training(study)),
-            header=[
-                form.text(name)
-                for name in ("ρ", "Accuracy", "published", "difference", "Loss", "published", "difference", "n")
-            ],  # fmt: skip
+            header=[form.text(name) for name in HEADER],
             rows=rows,
         )
 
