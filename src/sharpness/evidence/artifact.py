@@ -107,9 +107,9 @@ class Artifact(ABC):
         data = self.data(study)
         files.write_text(self.file(study.scale, "csv"), csv_text(data))
         shown = self._write(study, data)
-        *content, record = self.files(study.scale)
+        content = [path for path in self.files(study.scale) if path != self.record(study.scale)]
         files.write_json(
-            record,
+            self.record(study.scale),
             {
                 "label": self.label,
                 **shown,

@@ -44,7 +44,7 @@ def read_context(study: Study) -> dict:
         "uniform_loss": uniform_loss(study.training["label_smoothing"], classes),
         "runs": {"n": len(runs), "diverged": int((runs["status"] == DIVERGED).sum())},
         "artifacts": {
-            name: _read_record(artifact.files(study.scale)[-1]) for name, artifact in study.artifacts.items()
+            name: _read_record(artifact.record(study.scale)) for name, artifact in study.artifacts.items()
         },
         "problems": {name: _problem(study, name) for name in study.problems},
         "claims": claims(study, _read_csv(paths.claims(study.scale))),
