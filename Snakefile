@@ -40,6 +40,7 @@ report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:
+    owner="|".join({re.escape(job.scale) for job in STUDY.runs.values()}),
     run_id="|".join(map(re.escape, STUDY.runs)),
     problem_id="|".join(re.escape(job.id) for job in STUDY.problems.values()),
     table="|".join(name for name in STUDY.artifacts if name.startswith("table")),

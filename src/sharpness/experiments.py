@@ -1,35 +1,42 @@
 """The experiments of config/study.yaml at a scale, as training runs: networks × methods × radii × seeds."""
 
+from pathlib import Path
+
 from sharpness import training
 from sharpness.errors import UserError, unknown
 from sharpness.jobs import TRAINING, Job
-from sharpness.scales import scale_file
+from sharpness.scales import read_scale, scale_file
 
 ASCENT_KEYS = ("p", "geometry", "eta", "normalization")
 
 
-def expand_experiments(scale: str, design: dict, settings: dict) -> dict[str, list[Job]]:
+def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[Job]]:
     """The runs of each experiment, by its name, in the study's order; experiments may share runs.
+
+    A run that a scale has in common with the scale that it extends belongs to that one: it is trained once for both.
 
     Args:
         scale: the scale's name.
         design: config/study.yaml.
-        settings: the scale's settings.
+        root: the project's root.
 
     Raises:
-        UserError: an experiment names something that does not exist, or a radius too many or too few.
+        UserError: a scale's file is faulty, an experiment names something that does not exist, or has a radius too many
+            or too few.
     """
+    settings = read_scale(scale, root)
+    below = expand_experiments(settings["extends"], design, root) if "extends" in settings else {}
+    shared = {job.id: job for jobs in below.values() for job in jobs}
     own_seeds = settings.get("experiment_seeds", {})
     for name in own_seeds:
         if name not in design["experiments"]:
             raise unknown("experiment", name, design["experiments"], f"{scale_file(scale)}: experiment_seeds")
-    return {
-        name: [
-            Job(TRAINING, spec, training.SEMANTICS, _slug(spec), scale)
-            for spec in _expand(name, experiment, own_seeds.get(name, settings["seeds"]), design, settings)
-        ]
-        for name, experiment in design["experiments"].items()
-    }
+    experiments = {}
+    for name, experiment in design["experiments"].items():
+        specs = _expand(name, experiment, own_seeds.get(name, settings["seeds"]), design, settings)
+        jobs = [Job(TRAINING, spec, training.SEMANTICS, _slug(spec), scale) for spec in specs]
+        experiments[name] = [shared.get(job.id, job) for job in jobs]
+    return experiments
 
 
 def _expand(name: str, experiment: dict, seeds: list[int], design: dict, settings: dict) -> list[dict]:

@@ -27,7 +27,7 @@ def scale_files(scale: str, root: Path = Path()) -> list[str]:
 
 
 def read_scale(scale: str, root: Path) -> dict:
-    """A scale's settings, those of the scales that it extends included.
+    """A scale's settings, those of the scale that it extends included.
 
     Args:
         scale: name of a file of config/scales/, without its suffix.
@@ -58,7 +58,7 @@ def _merged(scale: str, root: Path, below: tuple[str, ...]) -> tuple[dict, tuple
     own = read_yaml(root / scale_file(scale))
     if not isinstance(own, dict) or not isinstance(own.get("extends"), str):
         return own, (scale,)
-    settings, chain = _merged(own.pop("extends"), root, (*below, scale))
+    settings, chain = _merged(own["extends"], root, (*below, scale))
     for key, value in own.items():
         mappings = isinstance(value, dict) and isinstance(settings.get(key), dict)
         settings[key] = settings[key] | value if mappings else value

@@ -162,10 +162,9 @@ def load_run(scale: str, identity: str) -> tuple[Job, dict]:
     Raises:
         UserError: a file is faulty, or there is no such run.
     """
-    design, settings = _read_design(Path()), read_scale(scale, Path())
-    experiments = expand_experiments(scale, design, settings)
+    experiments = expand_experiments(scale, _read_design(Path()), Path())
     runs = {job.id: job for jobs in experiments.values() for job in jobs}
-    return _lookup("run", identity, runs, f"scale {scale}"), settings["dataset"]
+    return _lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
 
 
 def load_study(scale: str, root: Path = Path()) -> Study:
@@ -185,7 +184,7 @@ def load_study(scale: str, root: Path = Path()) -> Study:
         settings,
         design["training"],
         design["methods"],
-        expand_experiments(scale, design, settings),
+        expand_experiments(scale, design, root),
         _problems(scale, design, settings),
         {
             section: [name for name, entry in design["problems"].items() if entry["section"] == section]
