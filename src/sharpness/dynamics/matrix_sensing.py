@@ -40,7 +40,7 @@ class MatrixSensing:
         """L(U) and ∇L(U) for iterates of shape (..., d, k): tensors of shapes (...) and (..., d, k)."""
         count = len(self.measurements)
         error = iterates @ iterates.mT - self.target
-        residuals = self._residuals(error)
+        residuals = self.residuals(error)
         loss = residuals.square().sum(-1) / (2 * count)
         return loss, self._combined(residuals, error) @ iterates / count
 
@@ -53,10 +53,10 @@ class MatrixSensing:
         """
         across = iterates @ directions.mT
         change, error = across + across.mT, iterates @ iterates.mT - self.target
-        of_change, of_error = (self._combined(self._residuals(matrix), matrix) for matrix in (change, error))
+        of_change, of_error = (self._combined(self.residuals(matrix), matrix) for matrix in (change, error))
         return (of_change @ iterates + of_error @ directions) / len(self.measurements)
 
-    def _residuals(self, error: Tensor) -> Tensor:
+    def residuals(self, error: Tensor) -> Tensor:
         """⟨Aᵢ, E⟩ for symmetric E: (..., m)."""
         return error.flatten(-2).index_select(-1, self.triangle) @ self.measurements.T
 
