@@ -58,7 +58,7 @@ def _train(options: argparse.Namespace) -> int:
 def _compute(options: argparse.Namespace) -> None:
     from sharpness.compute import compute
 
-    study = load_study(options.scale)
+    study = load_study(options.scale, theory=True)
     problems = {job.id: job for job in study.problems.values()}
     if options.job not in problems:
         raise unknown("problem", options.job, problems, f"scale {options.scale}")
@@ -91,26 +91,26 @@ def _runs(options: argparse.Namespace) -> None:
 
 
 def _artifact(options: argparse.Namespace) -> None:
-    study = load_study(options.scale)
+    study = load_study(options.scale, theory=True)
     study.artifact(options.name).write(study)
 
 
 def _claims(options: argparse.Namespace) -> None:
     from sharpness.evidence.claims import write_claims
 
-    write_claims(load_study(options.scale))
+    write_claims(load_study(options.scale, theory=options.theory))
 
 
 def _report(options: argparse.Namespace) -> None:
     from sharpness.evidence.report import write_report
 
-    write_report(load_study(options.scale))
+    write_report(load_study(options.scale, theory=options.theory))
 
 
 def _verify(options: argparse.Namespace) -> int:
     from sharpness.evidence.verify import verify
 
-    findings = verify(load_study(options.scale))
+    findings = verify(load_study(options.scale, theory=options.theory))
     print(
         "\n".join(findings)
         or f"results/{options.scale} and figures/{options.scale} are complete and as the tree has them"
@@ -182,7 +182,16 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("name", help="its name in config/study.yaml, such as table1")
     figure = verb("figure", _artifact, "draw one figure as PDF, PNG and SVG, with the CSV behind it")
     figure.add_argument("name", help="its name in config/study.yaml, such as figure1")
-    verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv")
-    verb("report", _report, "write report.html, report.pdf and MANIFEST.json")
-    verb("verify", _verify, "compare all results of the scale with the tree; print what is missing, stale or altered")
+    def with_theory(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "--theory",
+            action=argparse.BooleanOptionalAction,
+            help="with Part II (default: if the configuration asks for it, or all of its tables and figures are there)",
+        )
+
+    with_theory(verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv"))
+    with_theory(verb("report", _report, "write report.html, report.pdf and MANIFEST.json"))
+    with_theory(
+        verb("verify", _verify, "compare all results of the scale with the tree; print what is missing, stale or altered")
+    )
     return parser

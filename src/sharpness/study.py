@@ -16,7 +16,8 @@ from sharpness.config import check, read_config
 from sharpness.errors import SettingError, UserError, not_known, unknown
 from sharpness.experiments import expand_experiments
 from sharpness.jobs import Job, canonical
-from sharpness.scales import read_scale, scale_file
+from sharpness.problems import expand_problems
+from sharpness.scales import read_scale
 from sharpness.settings import build, plain, require
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ class Study:
         methods: its methods, by name.
         experiments: its experiments, by name: the training runs of each, in the study's order.
         problems: its toy problems, by name.
+        parts: the toy problems of each entry of config/study.yaml, several where it is split into jobs.
         sections: the report's sections, in order: the toy problems that belong to each, by name.
+        theory: those of them that are Part II, none if it is left out.
+        left_out: ids of the jobs of Part II where it is left out.
         artifacts: the tables and figures, by name.
         level: of every interval of the claims.
         claims: the claims, in order.
@@ -79,7 +83,10 @@ class Study:
     methods: dict
     experiments: dict[str, list[Job]]
     problems: dict[str, Job]
+    parts: dict[str, list[str]]
     sections: dict[str, list[str]]
+    theory: tuple[str, ...]
+    left_out: frozenset[str]
     artifacts: dict[str, "Artifact"]
     level: float
     claims: list[Claim]
@@ -114,11 +121,41 @@ class Study:
         """A toy problem of a kind by its name.
 
         Raises:
-            SettingError: there is no such problem, or it is of another kind.
+            SettingError: there is no such problem, it is of another kind, or split into several jobs.
         """
-        known = [problem for problem, job in self.problems.items() if job.kind == kind]
+        jobs = self.jobs_of(name, kind)
+        require(len(jobs) == 1, f"problem {name} is split into {len(jobs)} jobs; name one that is not")
+        return jobs[0]
+
+    def jobs_of(self, name: str, kind: str) -> list[Job]:
+        """The jobs of a toy problem of a kind: several where it is split.
+
+        Raises:
+            SettingError: as problem.
+        """
+        known = [entry for entry, parts in self.parts.items() if self.problems[parts[0]].kind == kind]
         require(name in known, not_known(f"{kind} problem", name, known))
-        return self.problems[name]
+        return [self.problems[part] for part in self.parts[name]]
+
+    def without_theory(self) -> "Study":
+        """The study without Part II."""
+        kept = {name: problems for name, problems in self.sections.items() if name not in self.theory}
+        own = {name for problems in kept.values() for name in problems}
+        return replace(
+            self,
+            problems={name: job for name, job in self.problems.items() if name in own},
+            parts={name: parts for name, parts in self.parts.items() if parts[0] in own},
+            sections=kept,
+            theory=(),
+            left_out=frozenset(job.id for name, job in self.problems.items() if name not in own),
+            artifacts={name: artifact for name, artifact in self.artifacts.items() if artifact.section in kept},
+            claims=[claim for claim in self.claims if claim.section in kept],
+        )
+
+    def has_theory(self) -> bool:
+        """Whether Part II belongs to what is made: asked for by the scale, or all of its artifacts are there."""
+        records = [artifact.record(self.scale) for artifact in self.artifacts.values() if artifact.section in self.theory]
+        return self.settings.get("theory", False) or (bool(records) and all(record.exists() for record in records))
 
     def resolved(self) -> dict:
         """All settings that decide the results, as config/ gives them."""
@@ -167,39 +204,53 @@ def load_run(scale: str, identity: str) -> tuple[Job, dict]:
     return _lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
 
 
-def load_study(scale: str, root: Path = Path()) -> Study:
+def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> Study:
     """Read and check the study at one scale.
 
     Args:
         scale: name of a file of config/scales/, without its suffix.
         root: the project's root.
+        theory: whether with Part II; if not said, where config/config.yaml or the scale asks for it, or it is there.
 
     Raises:
         UserError: a configuration file is faulty, or names something that does not exist.
     """
     design, settings = _read_design(root), read_scale(scale, root)
     judged = read_config(root / CLAIMS, _schema("claims", root))
+    sections = [*design["sections"], *design["theory"]]
+    problems, parts = expand_problems(scale, design, settings, STUDY)
+    for name, entry in design["problems"].items():
+        _check_section(entry["section"], sections, f"{STUDY}: problems.{name}")
     study = Study(
         scale,
         settings,
         design["training"],
         design["methods"],
         expand_experiments(scale, design, root),
-        _problems(scale, design, settings),
+        problems,
+        parts,
         {
-            section: [name for name, entry in design["problems"].items() if entry["section"] == section]
-            for section in design["sections"]
+            section: [
+                part for name, entry in design["problems"].items() if entry["section"] == section for part in parts[name]
+            ]
+            for section in sections
         },
+        tuple(design["theory"]),
+        frozenset(),
         _artifacts(design, read_config(root / PUBLISHED, _schema("published", root))),
         judged["level"],
-        [_claim(name, claim, judged["tests"], design["sections"]) for name, claim in judged["claims"].items()],
+        [_claim(name, claim, judged["tests"], sections) for name, claim in judged["claims"].items()],
     )
     _check_references(study, root)
-    return study
+    if theory is None:
+        theory = load_config(root).get("theory", False) or study.has_theory()
+    return study if theory else study.without_theory()
 
 
 def _read_design(root: Path) -> dict:
-    design = read_config(root / STUDY, _schema("study", root))
+    design = {"theory": []} | read_config(root / STUDY, _schema("study", root))
+    for name in set(design["sections"]) & set(design["theory"]):
+        raise UserError(f"{STUDY}: {name} is listed under sections and under theory; keep one of the two")
     seen: dict[str, str] = {}
     for name, method in design["methods"].items():
         definition = canonical({key: value for key, value in method.items() if key != "title"})
@@ -209,29 +260,13 @@ def _read_design(root: Path) -> dict:
     return design
 
 
-def _problems(scale: str, design: dict, settings: dict) -> dict[str, Job]:
-    own = settings.get("problems", {})
-    for name in own:
-        _lookup("problem", name, design["problems"], f"{scale_file(scale)}: problems")
-    problems = {}
-    for name, entry in design["problems"].items():
-        key = f"problems.{name}"
-        _check_section(entry["section"], design["sections"], f"{STUDY}: {key}")
-        module = registry.load("problems", entry["kind"], f"{STUDY}: {key}")
-        file = scale_file(scale) if name in own else STUDY
-        values = _without(entry, "kind", "section") | own.get(name, {})
-        spec = plain(build(module.Settings, values, file, key))
-        problems[name] = Job(entry["kind"], spec, module.SEMANTICS, entry["kind"].replace("_", "-"), scale)
-    return problems
-
-
 def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
     for name in published:
         _lookup("artifact", name, design["artifacts"], PUBLISHED)
     artifacts = {}
     for name, entry in design["artifacts"].items():
         key = f"artifacts.{name}"
-        _check_section(entry["section"], design["sections"], f"{STUDY}: {key}")
+        _check_section(entry["section"], [*design["sections"], *design["theory"]], f"{STUDY}: {key}")
         kind = registry.load("evidence.artifacts", entry["kind"], f"{STUDY}: {key}").KIND
         if not name.startswith(kind.prefix):
             raise UserError(f"{STUDY}: {key} is a {kind.prefix}; name it {kind.prefix} and a number")

@@ -123,7 +123,8 @@ def _check_unexpected(study: Study) -> Iterator[str]:
     elsewhere = {identity: job for other in _other_studies(study) for identity, job in other.jobs.items()}
     for kind in (TRAINING, *registry.names("problems")):
         folders = [folder for folder in (paths.results(study.scale) / kind).glob("[!.]*") if folder.is_dir()]
-        for folder in sorted(folder for folder in folders if folder.name not in study.jobs):
+        known = study.jobs.keys() | study.left_out
+        for folder in sorted(folder for folder in folders if folder.name not in known):
             if folder.name in elsewhere:
                 home = elsewhere[folder.name].folder.parent
                 yield f"mixed: {folder}: belongs to another scale; move it to {home}, or delete it"

@@ -55,7 +55,8 @@ def compute(settings: Settings) -> pd.DataFrame:
     Returns:
         One row for each method and start, in this order, with the columns method, rho, start, w1, w2, ... (the start), end
         and first (the coordinate that leads in the end, and that grows by the largest factor in the first thousandth of
-        the steps, from 1; 0: collapsed) and predicted_end, predicted_first (-1: not decided).
+        the steps, from 1; 0: collapsed) and predicted_end, predicted_first (-1: not decided),
+        error (1 where end is not the predicted one), first_error, and assumed (1 where predicted_end is decided).
     """
     mu = np.array(settings.mu)
     axis = np.geomspace(*settings.start, settings.points)
@@ -74,5 +75,9 @@ def compute(settings: Settings) -> pd.DataFrame:
             "first": (early / starts).argmax(-1) + 1,
             "predicted_first": fastest(mu, starts, method, settings.rho) + 1,
         }
-        frames.append(pd.DataFrame(columns))
+        frame = pd.DataFrame(columns)
+        frame["error"] = (frame["end"] != frame["predicted_end"]).astype(int)
+        frame["first_error"] = (frame["first"] != frame["predicted_first"]).astype(int)
+        frame["assumed"] = (frame["predicted_end"] >= 0).astype(int)
+        frames.append(frame)
     return pd.concat(frames, ignore_index=True)

@@ -21,7 +21,8 @@ class Settings:
 
     Attributes:
         images: so many of the digits, each pixel centred, in units of the standard deviation of all.
-        hidden: widths of the hidden layers, which end in tanh.
+        width: units of a hidden layer, which ends in tanh.
+        layers: hidden layers.
         gain: of the first weights.
         laws: of sharpness.dynamics.laws.
         learning_rate: the step sizes η.
@@ -35,7 +36,8 @@ class Settings:
     """
 
     images: int
-    hidden: tuple[int, ...]
+    width: int
+    layers: int
     gain: float
     laws: tuple[str, ...]
     learning_rate: tuple[float, ...]
@@ -45,10 +47,9 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("images", "gain", "steps", "every"):
+        for name in ("images", "width", "layers", "gain", "steps", "every"):
             require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
         require(self.images <= 1797, f"images is {self.images}; the digits have 1797")
-        require(min(self.hidden) > 0, f"hidden has {min(self.hidden)}; a layer has one unit at least")
         for law in self.laws:
             require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
         for name in ("learning_rate", "rho"):
@@ -76,8 +77,9 @@ def compute(settings: Settings) -> pd.DataFrame:
     images, labels = map(torch.from_numpy, load_digits(return_X_y=True))
     chosen = torch.randperm(len(images), generator=stream(settings.seed, "images"))[: settings.images]
     images = images[chosen] - images[chosen].mean(0)
-    loss, size = squared_loss(images / images.std(), labels[chosen], settings.hidden)
-    start = draw_weights(64, settings.hidden, 10, settings.gain, stream(settings.seed, "weights"))
+    hidden = [settings.width] * settings.layers
+    loss, size = squared_loss(images / images.std(), labels[chosen], hidden)
+    start = draw_weights(64, hidden, 10, settings.gain, stream(settings.seed, "weights"))
     slope = torch.func.grad(loss)
     rows = []
     for law in settings.laws:

@@ -37,6 +37,8 @@ class Settings:
         steps: descent steps.
         draws: of target and start, shared by every cell of the grid.
         seed: decides every draw.
+        small_rho: theory takes ρ for small: the radii up to this one count as such.
+        small_rate: and η well below the edge: ηλ up to this, λ being the largest eigenvalue at the solution.
 
     Raises:
         SettingError: a value is out of range.
@@ -51,6 +53,8 @@ class Settings:
     steps: int
     draws: int
     seed: int
+    small_rho: float
+    small_rate: float
 
     def __post_init__(self) -> None:
         for name in ("dimension", "rank", "measurements", "steps", "draws"):
@@ -59,6 +63,8 @@ class Settings:
             require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
         for name in ("learning_rate", "rho"):
             require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
+        for name in ("small_rho", "small_rate"):
+            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
 
 
@@ -67,9 +73,13 @@ def compute(settings: Settings) -> pd.DataFrame:
 
     Returns:
         One row for each law, step size, radius and draw (from 0), in this order, with the columns law, learning_rate,
-        rho, draw, loss (after the last step; inf: diverged), at_start and at_solution (largest Hessian eigenvalues).
+        rho, draw, loss (after the last step; inf: diverged), at_start and at_solution (largest Hessian eigenvalues),
+        predicted (the quadratic's floor at the eigenvalue at the solution), error (relative) and assumed (1 where
+        theory's assumptions hold).
     """
     import torch
+
+    from sharpness.dynamics.quadratic import floor
 
     torch.set_num_threads(1)
     cells = [
@@ -84,7 +94,13 @@ def compute(settings: Settings) -> pd.DataFrame:
         frames += _compute_batch(settings, cells, draws)
     frame = pd.concat(frames, ignore_index=True)
     order = frame["cell"].to_numpy()
-    return frame.iloc[order.argsort(kind="stable")].drop(columns="cell").reset_index(drop=True)
+    frame = frame.iloc[order.argsort(kind="stable")].drop(columns="cell").reset_index(drop=True)
+    cells = zip(frame["at_solution"], frame["law"], frame["rho"], frame["learning_rate"], strict=True)
+    frame["predicted"] = [floor(*cell) for cell in cells]
+    frame["error"] = (frame["loss"] / frame["predicted"] - 1).abs()
+    small = frame["rho"].between(0, settings.small_rho, inclusive="right")
+    frame["assumed"] = (small & (frame["learning_rate"] * frame["at_solution"] <= settings.small_rate)).astype(int)
+    return frame
 
 
 def _compute_batch(settings: Settings, cells: list, draws: range) -> list[pd.DataFrame]:
