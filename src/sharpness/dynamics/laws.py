@@ -20,7 +20,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-FLOOR = 1e-12  # added to a norm that divides, so that no gradient gives no step
+FLOOR = 1e-15  # added to a norm that divides, so that no gradient gives no step
 
 LAWS: dict[str, Callable] = {
     "gd": lambda n: 0 * n,

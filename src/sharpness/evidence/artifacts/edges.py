@@ -31,7 +31,8 @@ class Edges(theory.ShowsProblem, Figure):
             law: {"lowest": group["off"].min(), "highest": group["off"].max(), "n": len(group)}
             for law, group in rows.groupby("law", sort=False)
         }
-        return {"rows": rows, "laws": by_law}
+        kept = ("images", "width", "layers", "steps")
+        return {"rows": rows, "laws": by_law, "network": {name: self.spec(study)[name] for name in kept}}
 
     def caption(self, study: Study) -> str:
         spec = self.spec(study)

@@ -46,7 +46,7 @@ class QuadraticFloors(theory.ShowsProblem, Figure):
 
         drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
         axes = drawing.subplots()
-        style.title(drawing, f"SAM on ½wᵀHw, λ₁ = {self.spec(study)['eigenvalues'][0]:g}")
+        style.title(drawing, f"SAM ends on the predicted loss, here ½wᵀHw with λ₁ = {self.spec(study)['eigenvalues'][0]:g}")
         eigenvalue, rates = self.spec(study)["eigenvalues"][0], sorted(data["learning_rate"].unique())
         colours = theory.shades(rates)
         rho = np.geomspace(data["rho"].min() / 1.5, data["rho"].max() * 1.5, 50)

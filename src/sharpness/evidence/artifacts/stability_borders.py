@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from sharpness.dynamics.quadratic import border
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
 from sharpness.study import Study
@@ -50,17 +52,20 @@ class StabilityBorders(theory.ShowsProblem, Figure):
 
         drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
         axes = drawing.subplots()
-        style.title(drawing, "Stable below the line, divergent above it")
+        style.title(drawing, "Up to which eigenvalue descents come back: below the line, not above it")
         colours = style.method_colours(["gd", *self.laws]) | {"gd": style.METHOD_COLOURS["sgd"]}
+        rho = np.geomspace(data["rho"].min(), data["rho"].max(), 60)
         for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False):
             look = {"color": colours[law], "marker": style.MARKERS[self.laws.index(law)], **theory.MEASURED}
-            axes.plot(points["rho"], points["predicted"], **theory.PREDICTED)
+            axes.plot(rho, [border(law, radius, rate) for radius in rho], **theory.PREDICTED)
             axes.plot(points["rho"], points["eigenvalue"], **look)
             if law == self.laws[0]:
                 end = points.iloc[-1]
                 axes.annotate(f"η = {rate:g}", (end["rho"], end["predicted"]), (4, -2), textcoords="offset points",
                               fontsize=6.5)  # fmt: skip
         axes.set(xscale="log", yscale="log", xlabel="Radius ρ", ylabel="Eigenvalue λ")
+        ticks = np.array([1, 2, 5, 10, 20, 50, 100, 200])
+        style.frame(axes, data["eigenvalue"], ticks)
         axes.set_xlim(data["rho"].min() / 1.6, data["rho"].max() * 6)
         shown = [
             Line2D([], [], color=colours[law], marker=marker, **theory.MEASURED, label=f"{theory.LAWS[law]}, measured")
