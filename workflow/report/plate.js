@@ -134,14 +134,15 @@
       body.replaceChildren();
       for (const law of Object.keys(LAWS)) {
         const path = walk(plane, plate, law, radius, eta);
-        const points = path.map(place).filter(([x, y]) => Math.abs(x) < 1e4 && Math.abs(y) < 1e4);
+        // The first steps, then one in an odd number of them, which shows both sides of a cycle.
+        const points = path.filter((_, i) => i < 50 || i % 9 === 0 || i === path.length - 1).map(place).filter(([x, y]) => Math.abs(x) < 1e4 && Math.abs(y) < 1e4);
         add(drawn, "polyline", { class: law, points: points.map((point) => point.map((at) => at.toFixed(2)).join()).join(" ") });
         const last = path[path.length - 1];
         const [here, predicted] = [plane.read(last, eta), plane.predict(law, radius, eta)];
         if (Number.isFinite(predicted) && law !== "gd") {
           for (const end of plane.ends(predicted, eta)) {
             const [x, y] = place(end);
-            add(drawn, "path", { class: "end", d: `M${x - 5} ${y - 5}l10 10m0 -10l-10 10` });
+            add(drawn, "path", { class: "end", d: law === "sam" ? `M${x - 5} ${y - 5}l10 10m0 -10l-10 10` : `M${x - 6} ${y}h12m-6 -6v12` });
           }
         }
         if (Number.isFinite(here)) {
@@ -158,7 +159,7 @@
         add(row, "td", {}, where ?? "—");
       }
       svg.setAttribute("aria-label", `${plane.title}: paths at ρ = ${radius.toPrecision(3)}, η = ${eta.toPrecision(3)}; `
-        + "the table below has their ends. Crosses: where theory says that USAM and SAM end.");
+        + "the table below has their ends. × and +: where theory says that SAM and USAM end.");
     }
     redraw();
   }
@@ -168,7 +169,7 @@
     const box = document.createElement("div");
     box.className = "plates";
     figure.after(box);
-    add(box, "p", {}, "Choose a radius and a step size. Crosses mark where theory says that USAM and SAM end, dots where they are.");
+    add(box, "p", {}, "Choose a radius and a step size. × and + mark where theory says that SAM and USAM end, dots where they are.");
     for (const [name, plate] of Object.entries(JSON.parse(script.textContent))) build(box, name, plate);
   });
 }

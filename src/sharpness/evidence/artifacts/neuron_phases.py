@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from sharpness.dynamics.neuron import drifted
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
 from sharpness.study import Study
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 WITHIN = 0.02  # what counts as agreement
+FADED = 0.35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +36,8 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         theory.require_laws(study, self.jobs(study), self.laws)
 
     def data(self, study: Study) -> pd.DataFrame:
-        """The columns loss, law, learning_rate, rho, ratio, starts, sharpness and predicted (medians), share (the median
-        of η y²), assumed (starts for which theory's assumptions hold), error (the largest of these; all: of every start).
+        """The columns loss, law, learning_rate, rho, ratio, starts, sharpness and predicted (medians), share and start (medians
+        of η y² at the end and of η (y² − x²) at the start), assumed (starts for which theory's assumptions hold), error (the largest of these; all: of every start).
         """
         frame = self.frame(study)
         frame = frame[frame["law"].isin(self.laws)]
@@ -48,6 +51,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
             sharpness=("sharpness", "median"),
             predicted=("predicted", "median"),
             share=("share", "median"),
+            start=("gamma", "median"),
             assumed=("assumed", "sum"),
             error=("holds", "max"),
             all=("error", "max"),
@@ -75,8 +79,8 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         spec = self.spec(study)
         return (
             f"{self.title}, medians over {spec['starts']} starts after {spec['steps']} steps. Above: ηy² over ρ and η "
-            f"({spec['losses'][0]}). Below: ηy² against ρ/η, with λ* for USAM as the falling line, and the median start as "
-            "the level one."
+            f"({spec['losses'][0]}). Below: both losses, USAM against ρ/η on min(ηλ₀, ηλ*), SAM against ηρ² times the steps on "
+            "the solution of its drift, from the median start λ₀."
         )
 
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
@@ -85,17 +89,17 @@ class NeuronPhases(theory.ShowsProblem, Figure):
 
         from sharpness.evidence import style
 
-        drawing = Drawing(figsize=(style.COLUMN, 4.0), layout="constrained")
+        drawing = Drawing(figsize=(style.COLUMN, 3.6), layout="constrained")
         grid = drawing.add_gridspec(2, 2, height_ratios=(1, 1.35))
         spec = self.spec(study)
-        style.title(drawing, f"Single neuron, ηy² at the end; a start has {spec['gamma'][0]:g} to {spec['gamma'][1]:g}")
+        style.title(drawing, "ηy² at the end: USAM keeps what ρ/η allows, SAM drifts to 0")
         rates, ratios = (sorted(data[name].unique()) for name in ("learning_rate", "ratio"))
         top = max(2.0, float(data["share"].replace(np.inf, np.nan).max()))
         for index, law in enumerate(self.laws):
             axes = drawing.add_subplot(grid[0, index])
             cells = data[(data["law"] == law) & (data["loss"] == spec["losses"][0])]
             values = cells.pivot(index="learning_rate", columns="ratio", values="share").loc[rates, ratios].to_numpy()
-            image = axes.imshow(values, origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=top)
+            axes.imshow(values, origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=top)
             for row, column in np.ndindex(values.shape):
                 value = values[row, column]
                 tone = "white" if value < 0.55 * top else "black"
@@ -106,26 +110,34 @@ class NeuronPhases(theory.ShowsProblem, Figure):
             axes.set_yticks(range(len(rates)), [] if index else [f"{rate:g}" for rate in rates])
             axes.grid(visible=False)
             axes.tick_params(length=0)
-        del image
-        axes = drawing.add_subplot(grid[1, :])
-        line = np.geomspace(min(ratios) / 1.6, max(ratios) * 1.6, 100)
-        axes.plot(line, 4 / (1 + np.sqrt(1 + 8 * line)), **theory.PREDICTED)
-        axes.axhline(sum(spec["gamma"]) / 2, **theory.PREDICTED | {"linestyle": (0, (4, 2))})
-        colours = style.METHOD_COLOURS
-        for index, law in enumerate(self.laws):
-            for rate in rates:
-                cells = data[(data["law"] == law) & (data["learning_rate"] == rate)]
-                faded = {"alpha": 1.0 if rate <= spec["small_rate"] else 0.35}
-                axes.plot(cells["ratio"], cells["share"], color=colours[law], marker=style.MARKERS[index],
-                          **theory.MEASURED, **faded)  # fmt: skip
-        axes.set(xscale="log", xlabel="Radius over step size, ρ/η", ylabel="ηy² at the end", ylim=(-0.05, 2.05))
+        self._draw_lines(drawing.add_subplot(grid[1, 0]), drawing.add_subplot(grid[1, 1]), data, spec)
+        small = f"η ≤ {spec['small_rate']:g}"
         shown = [
-            Line2D([], [], color=colours[law], marker=marker, **theory.MEASURED, label=f"{theory.LAWS[law]}, measured")
-            for law, marker in zip(self.laws, style.MARKERS, strict=False)
+            Line2D([], [], color=style.INK, marker="o", **theory.MEASURED, label=f"measured, {small}"),
+            Line2D([], [], color=style.INK, marker="o", alpha=FADED, **theory.MEASURED, label="measured, larger η"),
         ]
-        dashed = Line2D([], [], **theory.PREDICTED | {"linestyle": (0, (4, 2))}, label="median start")
-        style.legend(drawing, shown, [*theory.keys(predicted="USAM's edge ηλ*")[:1], dashed])
+        style.legend(drawing, shown, theory.keys()[:1])
         return drawing
+
+    def _draw_lines(self, left: "Axes", right: "Axes", data: pd.DataFrame, spec: dict) -> None:
+        """ηy² of each law against what alone decides it by theory: ρ/η for USAM, ηρ² times the steps for SAM."""
+        from sharpness.evidence import style
+
+        start = data["start"].iloc[0]
+        ratios = np.geomspace(0.06, 50, 100)
+        left.plot(ratios, np.minimum(start, 4 / (1 + np.sqrt(1 + 8 * ratios))), **theory.PREDICTED)
+        times = np.geomspace(1e-3, 1e4, 100)
+        right.plot(times, drifted(start, np.sqrt(times), 1.0, 1), **theory.PREDICTED)
+        data = data.assign(time=data["learning_rate"] * data["rho"] ** 2 * spec["steps"])
+        for axes, law, across in ((left, self.laws[0], "ratio"), (right, self.laws[1], "time")):
+            for rate, cells in data[data["law"] == law].groupby("learning_rate"):
+                alpha = 1.0 if rate <= spec["small_rate"] else FADED
+                look = {"color": style.METHOD_COLOURS[law], "marker": style.MARKERS[self.laws.index(law)], "alpha": alpha}
+                axes.plot(cells[across], cells["share"], **look, **theory.MEASURED)
+            axes.set(xscale="log", ylim=(-0.05, 1.25))
+        left.set(xlabel="ρ/η", ylabel="ηy² at the end")
+        right.set(xlabel="ηρ² × steps", xlim=(times[0], times[-1]))
+        right.tick_params(labelleft=False)
 
 
 KIND = NeuronPhases

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 METHODS = ("gd", "usam", "sam")
+# Of a path the first points are drawn, and then one in an odd number of them, which shows both sides of a cycle.
+FIRST, EVERY = 50, 9
 STYLES = {"gd": (0, (1, 1.2)), "usam": (0, (4, 1.5)), "sam": "-"}
 
 
@@ -63,14 +65,16 @@ class TheoryPaths(Figure):
         return [*study.jobs_of(self.cycle, "quadratic_floor"), *study.jobs_of(self.phases, "neuron_phase")]
 
     def data(self, study: Study) -> pd.DataFrame:
-        """The columns problem, law, learning_rate, rho, step, x, y (w₁ and w₂ of the quadratic)."""
+        """The columns problem, law, learning_rate, rho, step, x, y (w₁ and w₂ of the quadratic), for the steps drawn."""
         frames = []
         for problem, plane in (("quadratic", self.quadratic), ("neuron", self.neuron)):
             for rho in plane.rho:
                 for law in METHODS:
                     path = self._path(problem, plane, law, rho)
                     columns = {"problem": problem, "law": law, "learning_rate": plane.learning_rate, "rho": rho}
-                    frames.append(pd.DataFrame({**columns, "step": range(len(path)), "x": path[:, 0], "y": path[:, 1]}))
+                    frame = pd.DataFrame({**columns, "step": range(len(path)), "x": path[:, 0], "y": path[:, 1]})
+                    steps = frame["step"]
+                    frames.append(frame[(steps < FIRST) | (steps % EVERY == 0) | (steps == plane.steps)])
         return pd.concat(frames, ignore_index=True)
 
     def _path(self, problem: str, plane: Plane, law: str, rho: float) -> np.ndarray:
@@ -114,7 +118,7 @@ class TheoryPaths(Figure):
         return (
             f"{self.title}. Above: ½wᵀHw with eigenvalues {self.eigenvalues[0]:g} and {self.eigenvalues[1]:g}, η = "
             f"{first.learning_rate:g}, {first.steps} steps. Below: L(x, y) = ℓ(xy), η = {second.learning_rate:g}, "
-            f"{second.steps} steps. Crosses: where theory says that SAM and USAM end."
+            f"{second.steps} steps. × and +: where theory says that SAM and USAM end."
         )
 
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
@@ -127,7 +131,8 @@ class TheoryPaths(Figure):
         panels = drawing.subplots(2, 3, sharex="row", sharey="row")
         style.title(drawing, "Paths of gradient descent, USAM and SAM, and their predicted ends")
         colours = style.METHOD_COLOURS | {"gd": style.METHOD_COLOURS["sgd"]}
-        cross = {"marker": "x", "markersize": 5, "markeredgewidth": 1.1, "linestyle": "none", "zorder": 4}
+        marks = {"sam": "x", "usam": "+"}
+        cross = {"color": "black", "markersize": 6, "markeredgewidth": 1.1, "linestyle": "none", "zorder": 4}
         for row, (problem, plane) in zip(panels, (("quadratic", self.quadratic), ("neuron", self.neuron)), strict=True):
             reach = 1.25 * np.abs(plane.start)
             for axes, rho in zip(row, plane.rho, strict=True):
@@ -135,25 +140,28 @@ class TheoryPaths(Figure):
                     path = data[(data["problem"] == problem) & (data["rho"] == rho) & (data["law"] == law)]
                     inside = path[(path["x"].abs() < 3 * reach[0]) & (path["y"].abs() < 3 * reach[1])]
                     axes.plot(inside["x"], inside["y"], color=colours[law], linestyle=STYLES[law], linewidth=0.7)
-                for x, y in self._ends(problem, plane, rho):
-                    axes.plot(x, y, color="black", **cross)
+                for law, points in self._ends(problem, plane, rho).items():
+                    axes.plot(*zip(*points, strict=True), marker=marks[law], **cross)
                 axes.set(xlim=(-1.15 * reach[0], 1.15 * reach[0]), title=f"ρ = {rho:g}")
                 axes.set_ylim(*((-0.35 * reach[1], 1.1 * reach[1])))
             row[0].set(ylabel="w₂" if problem == "quadratic" else "y")
             row[1].set_xlabel("w₁" if problem == "quadratic" else "x")
         shown = [Line2D([], [], color=colours[law], linestyle=STYLES[law], label=theory.LAWS[law]) for law in METHODS]
-        style.legend(drawing, shown, [Line2D([], [], color="black", **cross, label="predicted end")])
+        ends = [
+            Line2D([], [], marker=mark, **cross, label=f"predicted end of {theory.LAWS[law]}") for law, mark in marks.items()
+        ]
+        style.legend(drawing, shown, ends)
         return drawing
 
-    def _ends(self, problem: str, plane: Plane, rho: float) -> list[tuple[float, float]]:
-        """The points at which SAM and USAM should be at the end."""
+    def _ends(self, problem: str, plane: Plane, rho: float) -> dict[str, list[tuple[float, float]]]:
+        """The points at which SAM and USAM should be at the end; without USAM where it diverges."""
         rate, (x, y) = plane.learning_rate, plane.start
         if problem == "quadratic":
             amplitude = (2 * quadratic.floor(self.eigenvalues[0], "sam", rho, rate) / self.eigenvalues[0]) ** 0.5
-            rest = [(0.0, 0.0)] if self.eigenvalues[0] < edge(rho, rate) else []
-            return [(amplitude, 0.0), (-amplitude, 0.0), *rest]
+            rest = {"usam": [(0.0, 0.0)]} if self.eigenvalues[0] < edge(rho, rate) else {}
+            return {"sam": [(amplitude, 0.0), (-amplitude, 0.0)], **rest}
         drift = float(neuron.drifted(np.array(y**2 - x**2), rho, rate, plane.steps))
-        return [(0.0, drift**0.5), (0.0, float(neuron.settled(y**2 - x**2, rho, rate)) ** 0.5)]
+        return {"sam": [(0.0, drift**0.5)], "usam": [(0.0, float(neuron.settled(y**2 - x**2, rho, rate)) ** 0.5)]}
 
 
 KIND = TheoryPaths
