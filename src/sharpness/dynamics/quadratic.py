@@ -7,8 +7,8 @@ into −w where ηλ(1 + ρλ h(n)) = 2, that is
 
     h(n) = 1/c  with  c = ηρλ²/(2 − ηλ).
 
-The orbit w, −w, w, ... is attracting for a falling h if it overshoots no further, as is the case for SAM, where h(n) = 1/n
-gives n = c, the amplitude |w| = c/λ = ηρλ/(2 − ηλ) and the loss ½λw² = η²ρ²λ³/(2(2 − ηλ)²) (Bartlett, Long and Bousquet
+The orbit w, −w, w, ... attracts if the norm that a step makes of n, (ηλ − 1)n + ηρλ² n h(n), changes with n by less than n
+does. For SAM, where n h(n) = 1, it always does: h(n) = 1/n gives n = c, the amplitude |w| = c/λ = ηρλ/(2 − ηλ) and the loss ½λw² = η²ρ²λ³/(2(2 − ηλ)²) (Bartlett, Long and Bousquet
 2023 prove that SAM ends there from almost every start). The descent thus ends at the loss n²/(2λ) with n = solve(h, c): at
 0 where h stays below 1/c, and nowhere, as it diverges, where h stays above it.
 
@@ -18,7 +18,7 @@ A start far out is thrown further out if ηλ(1 + ρ h(∞) λ) > 2: a law is to
 
 import numpy as np
 
-from sharpness.dynamics.laws import AT_INFINITY, advance, solve
+from sharpness.dynamics.laws import AT_INFINITY, LAWS, advance, solve
 
 # A descent whose gradient comes to this has diverged, and is not followed further.
 LARGEST = 1e100
@@ -38,6 +38,16 @@ def floor(eigenvalue: float, law: str, rho: float, rate: float) -> float:
     if rate * eigenvalue >= 2:
         return np.inf
     return solve(law, rate * rho * eigenvalue**2 / (2 - rate * eigenvalue)) ** 2 / (2 * eigenvalue)
+
+
+def attracts(eigenvalue: float, law: str, rho: float, rate: float) -> bool:
+    """Whether what `floor` predicts attracts; Monge SAM, whose step falls with the gradient, can overshoot its cycle."""
+    norm = solve(law, rate * rho * eigenvalue**2 / (2 - rate * eigenvalue))
+    if norm == 0 or np.isinf(norm):
+        return True
+    ends = norm * (1 + 1e-5 * np.array([-1, 1]))
+    after = (rate * eigenvalue - 1) * ends + rate * rho * eigenvalue**2 * ends * LAWS[law](ends)
+    return bool(abs(np.diff(after) / np.diff(ends))[0] < 1)
 
 
 def edge(rho: float | np.ndarray, rate: float | np.ndarray) -> float | np.ndarray:

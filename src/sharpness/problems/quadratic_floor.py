@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sharpness.dynamics.laws import LAWS
-from sharpness.dynamics.quadratic import descend, floor
+from sharpness.dynamics.quadratic import attracts, descend, floor
 from sharpness.settings import require
 
 # Raise this when a change to the code changes what the same settings compute.
@@ -57,7 +57,7 @@ def compute(settings: Settings) -> pd.DataFrame:
     Returns:
         One row for each law, step size, radius and start (from 0), in this order, with the columns law, learning_rate, rho,
         start, loss (inf: diverged), predicted, error (the relative one; where 0 is predicted the loss itself, and inf
-        where one of the two is infinite alone).
+        where one of the two is infinite alone) and assumed (1 where what is predicted attracts).
     """
     values = np.array(settings.eigenvalues)
     starts = np.random.default_rng(settings.seed).normal(size=(settings.starts, len(values)))
@@ -69,6 +69,7 @@ def compute(settings: Settings) -> pd.DataFrame:
                 losses, predicted = (values * ends**2).sum(-1) / 2, floor(values[0], law, rho, rate)
                 cell = {"law": law, "learning_rate": rate, "rho": rho, "start": range(settings.starts)}
                 cell |= {"loss": losses, "predicted": predicted, "error": _errors(losses, predicted)}
+                cell["assumed"] = int(attracts(values[0], law, rho, rate))
                 frames.append(pd.DataFrame(cell))
     return pd.concat(frames, ignore_index=True)
 

@@ -103,6 +103,12 @@ def compute(settings: Settings) -> pd.DataFrame:
     return frame
 
 
+def summary(ends: pd.DataFrame) -> dict[str, float]:
+    """The median over radii and draws of the loss at the end, by step size: for the report's text."""
+    medians = ends.groupby("learning_rate")["loss"].median()
+    return {f"{rate:g}": float(loss) for rate, loss in medians.items()}
+
+
 def _compute_batch(settings: Settings, cells: list, draws: range) -> list[pd.DataFrame]:
     import torch
 

@@ -95,7 +95,7 @@ class SensingBorders(theory.ShowsProblem, Figure):
 
         drawing = Drawing(figsize=(style.COLUMN, 2.5), layout="constrained")
         panels = drawing.subplots(1, 2, sharey=True)
-        style.title(drawing, "log₁₀ of the loss at the end, × diverged")
+        style.title(drawing, "Matrix sensing, log₁₀ of the loss at the end, × diverged")
         for axes, law in zip(panels, self.laws, strict=True):
             _draw_panel(axes, data[data["law"] == law], law)
         panels[0].set_ylabel("Step size η")

@@ -37,8 +37,8 @@ class SensingFloors(theory.ShowsProblem, Figure):
             .agg(
                 draws=("draw", "count"),
                 loss=("loss", "median"),
-                low=("loss", lambda losses: losses.quantile(0.25)),
-                high=("loss", lambda losses: losses.quantile(0.75)),
+                low=("loss", lambda losses: losses.quantile(0.25, interpolation="nearest")),
+                high=("loss", lambda losses: losses.quantile(0.75, interpolation="nearest")),
                 predicted=("predicted", "median"),
                 error=("holds", "median"),
             )
@@ -75,7 +75,7 @@ class SensingFloors(theory.ShowsProblem, Figure):
 
         drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
         axes = drawing.subplots()
-        style.title(drawing, "SAM on matrix sensing")
+        style.title(drawing, "SAM on matrix sensing: the loss at the end, and the quadratic's floor")
         rates = sorted(data["learning_rate"].unique())
         colours = theory.shades(rates)
         for rate, marker in zip(rates, style.MARKERS * len(rates), strict=False):
