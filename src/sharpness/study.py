@@ -152,10 +152,10 @@ class Study:
             claims=[claim for claim in self.claims if claim.section in kept],
         )
 
-    def has_theory(self) -> bool:
+    def has_theory(self, root: Path = Path()) -> bool:
         """Whether Part II belongs to what is made: asked for by the scale, or all of its artifacts are there."""
         records = [artifact.record(self.scale) for artifact in self.artifacts.values() if artifact.section in self.theory]
-        return self.settings.get("theory", False) or (bool(records) and all(record.exists() for record in records))
+        return self.settings.get("theory", False) or (bool(records) and all((root / record).exists() for record in records))
 
     def resolved(self) -> dict:
         """All settings that decide the results, as config/ gives them."""
@@ -243,7 +243,7 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
     )
     _check_references(study, root)
     if theory is None:
-        theory = load_config(root).get("theory", False) or study.has_theory()
+        theory = load_config(root).get("theory", False) or study.has_theory(root)
     return study if theory else study.without_theory()
 
 

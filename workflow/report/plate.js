@@ -83,8 +83,11 @@
     return cells.filter((cell) => cell[0] === law).sort((one, other) => far(one) - far(other))[0];
   }
 
-  const written = (value) => (value === null || !Number.isFinite(value) ? "diverged" : value && Math.abs(value) < 1e-3
-    ? value.toExponential(2).replace("-", "−") : value.toFixed(4));
+  function written(value) {
+    if (value === null || !(Math.abs(value) < 1e12)) return "diverged";
+    if (value && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4)) return value.toExponential(2).replace("-", "−");
+    return value.toFixed(4);
+  }
 
   function add(parent, name, attributes = {}, text = "") {
     const made = parent.namespaceURI === SVG || name === "svg" ? document.createElementNS(SVG, name) : document.createElement(name);
@@ -94,10 +97,18 @@
     return made;
   }
 
+  // In steps of a twentieth of the first value, so that this is one of them.
   function slider(box, name, [low, high], value, redraw) {
+    const size = value / 20;
     const label = add(box, "label", {}, `${name} = `);
     const output = add(label, "output");
-    const input = add(label, "input", { type: "range", min: low, max: high, step: (high - low) / 200, "aria-label": name });
+    const input = add(label, "input", {
+      type: "range",
+      min: size * Math.ceil(low / size - 1e-9),
+      max: size * Math.floor(high / size + 1e-9),
+      step: size,
+      "aria-label": name,
+    });
     input.value = value;
     input.addEventListener("input", redraw);
     return () => {

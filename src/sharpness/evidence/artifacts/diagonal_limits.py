@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-ENDS = {0: ("X", "collapses to 0"), 1: ("o", "ends on the minor coordinate"), 2: ("s", "ends on the major coordinate")}
+ENDS = {0: ("X", "collapse to 0"), 1: ("o", "end on the minor coordinate"), 2: ("s", "end on the major coordinate")}
 
 
 @dataclass(frozen=True, kw_only=True)

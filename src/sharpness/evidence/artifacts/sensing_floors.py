@@ -13,6 +13,8 @@ from sharpness.study import Study
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
+APART = 0.25  # of the floor: so far from it the loss is not on it
+
 
 @dataclass(frozen=True, kw_only=True)
 class SensingFloors(theory.ShowsProblem, Figure):
@@ -46,20 +48,22 @@ class SensingFloors(theory.ShowsProblem, Figure):
         )
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
-        """The largest median error of a cell within theory's assumptions; the slope of log loss in log ρ there."""
+        """The largest median error of a cell within theory's assumptions, and the slopes of log loss in log ρ there; the
+        smallest radius beyond them at which the loss is off the floor.
+        """
         held = data.dropna(subset="error")
         slopes = [
             np.polyfit(np.log(cells["rho"]), np.log(cells["loss"]), 1)[0]
             for _, cells in held.groupby("learning_rate")
             if len(cells) > 1
         ]
-        largest = data[data["rho"] == data["rho"].max()]
+        apart = data[(data["loss"] / data["predicted"] - 1).abs() > APART]
+        apart = apart[apart["rho"] > study.jobs_of(self.problem, self.kind)[0].spec["small_rho"]]
         return {
             "error": held["error"].max(),
             "cells": len(held),
             "slopes": slopes,
-            "largest_rho": data["rho"].max(),
-            "largest_ratio": (largest["loss"] / largest["predicted"]).min(),
+            "apart": apart["rho"].min(),
         }
 
     def caption(self, study: Study) -> str:
