@@ -86,6 +86,8 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
             Line2D([], [], color=colours[end], marker=marker, linestyle="none", label=name)
             for end, (marker, name) in ENDS.items()
         ]
+        hollow = {"color": colours[2], "marker": ENDS[2][0], "markerfacecolor": "white", "linestyle": "none"}
+        shown.append(Line2D([], [], **hollow, label="so too, the minor one leading first"))
         style.legend(drawing, shown, theory.keys(predicted="predicted border")[:1])
         return drawing
 

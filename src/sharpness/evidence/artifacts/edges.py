@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from sharpness.evidence import theory
@@ -11,6 +12,8 @@ from sharpness.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+
+TICKS = np.array([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,8 @@ class Edges(theory.ShowsProblem, Figure):
         rows = list(dict.fromkeys(zip(data["law"], data["rho"], strict=True)))
         rates = sorted(data["learning_rate"].unique())
         drawing = Drawing(figsize=(style.COLUMN, 0.6 + 0.85 * len(rows)), layout="constrained")
-        panels = drawing.subplots(len(rows), len(rates), sharex=True, sharey="col", squeeze=False)
-        style.title(drawing, "Largest Hessian eigenvalue by step")
+        panels = drawing.subplots(len(rows), len(rates), sharex=True, sharey=True, squeeze=False)
+        style.title(drawing, "Largest Hessian eigenvalue by step, and the edge of each method")
         colours = style.METHOD_COLOURS | {"gd": style.METHOD_COLOURS["sgd"]}
         markers = dict(zip(dict.fromkeys(data["law"]), style.MARKERS, strict=False))
         for row, (law, rho) in enumerate(rows):
@@ -59,15 +62,16 @@ class Edges(theory.ShowsProblem, Figure):
                 axes = panels[row, column]
                 path = data[(data["law"] == law) & (data["rho"] == rho) & (data["learning_rate"] == rate)]
                 axes.plot(path["step"], path["edge"], **theory.PREDICTED)
-                look = theory.MEASURED | {"markersize": 2.6, "markeredgewidth": 0.2}
+                look = theory.MEASURED | {"markersize": 3, "markeredgewidth": 0.3, "markevery": max(len(path) // 17, 1)}
                 axes.plot(path["step"], path["eigenvalue"], color=colours[law], marker=markers[law], **look)
-                axes.set_ylim(0, 1.35 * data[data["learning_rate"] == rate]["eigenvalue"].max())
                 if row == 0:
                     axes.set_title(f"η = {rate:g}")
                 if row == len(rows) - 1:
                     axes.set_xlabel("Step")
             name = theory.LAWS[law] if rho else "GD"
             panels[row, 0].set_ylabel(f"{name}, ρ = {rho:g}" if rho else name, fontsize=6.5)
+        panels[0, 0].set_yscale("log")
+        style.frame(panels[0, 0], pd.concat([data["eigenvalue"], data["edge"]]), TICKS)
         shown = [
             Line2D([], [], color=colours[law], marker=marker, **theory.MEASURED, label=f"{theory.LAWS[law]}, measured")
             for law, marker in markers.items()
