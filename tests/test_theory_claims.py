@@ -1,4 +1,4 @@
-"""The verdicts of Part II: every part of every prediction is supported by data that agree and contradicted by others."""
+"""The verdicts of Part II: every part is supported by data that agree and contradicted by others."""
 
 import numpy as np
 import pandas as pd
@@ -81,7 +81,10 @@ DATA = {
     "T6c": [{"diagonal": diagonal(1, 0)}, {"diagonal": diagonal(0, 1)}],
     "T7a": [{"map-sam": losses("sam", 3.0)}, {"map-sam": losses("sam", np.inf)}],
     "T7b": [{"map-damped": losses("damped", 3.0)}, {"map-damped": losses("damped", np.inf)}],
-    "T7c": [{"map-interpolation": losses("interpolation", np.inf)}, {"map-interpolation": losses("interpolation", 3.0)}],
+    "T7c": [
+        {"map-interpolation": losses("interpolation", np.inf)},
+        {"map-interpolation": losses("interpolation", 3.0)},
+    ],
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The live plates of Part II in a real browser: their numbers are the project's own, by keyboard, on a phone, at rest."""
+"""The live plates of Part II in a real browser: their numbers are the project's, by keyboard, on a phone, at rest."""
 
 import json
 import re
@@ -42,7 +42,9 @@ def open_report(browser, study):  # noqa: F811
 
 
 def plate(study, plane: str) -> dict:
-    return json.loads(study.artifact("figure6").record(study.scale).read_text(encoding="utf-8"))["facts"]["plate"][plane]
+    return json.loads(study.artifact("figure6").record(study.scale).read_text(encoding="utf-8"))["facts"]["plate"][
+        plane
+    ]
 
 
 def shown(page, plane: str) -> dict:
@@ -50,7 +52,9 @@ def shown(page, plane: str) -> dict:
     box = page.locator(f"[data-plane={plane}]")
     rho, rate = (float(box.get_by_label(name, exact=True).input_value()) for name in ("ρ", "η"))
     laws = {
-        row.get_attribute("class"): [float(cell.get_attribute("data-value")) for cell in row.locator("td[data-value]").all()]
+        row.get_attribute("class"): [
+            float(cell.get_attribute("data-value")) for cell in row.locator("td[data-value]").all()
+        ]
         for row in box.locator("tbody tr").all()
     }
     return {"rho": rho, "rate": rate, "laws": laws}

@@ -41,7 +41,9 @@ def test_usam_ends_at_the_predicted_sharpness(loss, ratio):
 
 
 @pytest.mark.parametrize("loss", neuron.SLOPES)
-@pytest.mark.parametrize(("rho", "level", "steps"), [(0.003, 120.0, 20_000), (0.01, 60.0, 20_000), (0.02, 20.0, 60_000)])
+@pytest.mark.parametrize(
+    ("rho", "level", "steps"), [(0.003, 120.0, 20_000), (0.01, 60.0, 20_000), (0.02, 20.0, 60_000)]
+)
 def test_sam_drifts_at_the_predicted_rate(loss, rho, level, steps):
     start = np.array([[1.0, np.sqrt(1 + level)]])
 
@@ -112,8 +114,8 @@ def test_every_problem_leaves_a_row_for_each_of_what_it_is_asked_for(study):
         frame, spec = read_problem(job), job.spec
         laws = spec.get("laws", spec.get("methods"))
         assert list(dict.fromkeys(frame["law" if "law" in frame else "method"])) == laws, job.id
-        assert not frame.duplicated([name for name in ("loss", "law", "method", "learning_rate", "rho", "scale", "start",
-                                                       "draw", "step") if name in frame]).any()  # fmt: skip
+        keys = ("loss", "law", "method", "learning_rate", "rho", "scale", "start", "draw", "step")
+        assert not frame.duplicated([name for name in keys if name in frame]).any()
     cells = read_problem(study.problems["map-sam"])
     spec = study.problems["map-sam"].spec
     assert len(cells) == len(spec["learning_rate"]) * len(spec["rho"]) * spec["draws"]

@@ -1,4 +1,4 @@
-"""A project in which Part II of the smoke scale is complete; its problems are computed once, then copied for each test."""
+"""A project in which Part II of the smoke scale is complete; computed once, then copied for each test."""
 
 import atexit
 import contextlib

@@ -182,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("name", help="its name in config/study.yaml, such as table1")
     figure = verb("figure", _artifact, "draw one figure as PDF, PNG and SVG, with the CSV behind it")
     figure.add_argument("name", help="its name in config/study.yaml, such as figure1")
+
     def with_theory(added: argparse.ArgumentParser) -> None:
         added.add_argument(
             "--theory",
@@ -192,6 +193,8 @@ def _parser() -> argparse.ArgumentParser:
     with_theory(verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv"))
     with_theory(verb("report", _report, "write report.html, report.pdf and MANIFEST.json"))
     with_theory(
-        verb("verify", _verify, "compare all results of the scale with the tree; print what is missing, stale or altered")
+        verb(
+            "verify", _verify, "compare all results of the scale with the tree; print what is missing, stale or altered"
+        )
     )
     return parser

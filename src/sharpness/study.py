@@ -3,9 +3,7 @@
 Everything in config/ that can be known to be wrong is refused here, before anything is computed.
 """
 
-import re
 import string
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from sharpness import registry
 from sharpness.config import check, read_config
-from sharpness.errors import SettingError, UserError, not_known, unknown
+from sharpness.errors import UserError, not_known
 from sharpness.experiments import expand_experiments
 from sharpness.jobs import Job, canonical
 from sharpness.problems import expand_problems
+from sharpness.references import CLAIMS, STUDY, check_references, check_section, lookup
 from sharpness.scales import read_scale
 from sharpness.settings import build, plain, require
 
@@ -24,10 +23,7 @@ if TYPE_CHECKING:
     from sharpness.evidence.artifact import Artifact
     from sharpness.evidence.quantity import Quantity
 
-STUDY = "config/study.yaml"
-CLAIMS = "config/claims.yaml"
 PUBLISHED = "config/published.yaml"
-SECTIONS = Path("workflow/report/sections")
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,7 @@ class Study:
         Raises:
             UserError: the study has no such job at this scale.
         """
-        return _lookup("job", identity, self.jobs, f"scale {self.scale}")
+        return lookup("job", identity, self.jobs, f"scale {self.scale}")
 
     def artifact(self, name: str) -> "Artifact":
         """A table or figure by name.
@@ -115,7 +111,7 @@ class Study:
         Raises:
             UserError: there is no such artifact.
         """
-        return _lookup("artifact", name, self.artifacts, STUDY)
+        return lookup("artifact", name, self.artifacts, STUDY)
 
     def problem(self, name: str, kind: str) -> Job:
         """A toy problem of a kind by its name.
@@ -154,8 +150,12 @@ class Study:
 
     def has_theory(self, root: Path = Path()) -> bool:
         """Whether Part II belongs to what is made: asked for by the scale, or all of its artifacts are there."""
-        records = [artifact.record(self.scale) for artifact in self.artifacts.values() if artifact.section in self.theory]
-        return self.settings.get("theory", False) or (bool(records) and all((root / record).exists() for record in records))
+        records = [
+            artifact.record(self.scale) for artifact in self.artifacts.values() if artifact.section in self.theory
+        ]
+        return self.settings.get("theory", False) or (
+            bool(records) and all((root / record).exists() for record in records)
+        )
 
     def resolved(self) -> dict:
         """All settings that decide the results, as config/ gives them."""
@@ -201,7 +201,7 @@ def load_run(scale: str, identity: str) -> tuple[Job, dict]:
     """
     experiments = expand_experiments(scale, _read_design(Path()), Path())
     runs = {job.id: job for jobs in experiments.values() for job in jobs}
-    return _lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
+    return lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
 
 
 def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> Study:
@@ -219,8 +219,9 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
     judged = read_config(root / CLAIMS, _schema("claims", root))
     sections = [*design["sections"], *design["theory"]]
     problems, parts = expand_problems(scale, design, settings, STUDY)
-    for name, entry in design["problems"].items():
-        _check_section(entry["section"], sections, f"{STUDY}: problems.{name}")
+    of = {name: entry["section"] for name, entry in design["problems"].items()}
+    for name, section in of.items():
+        check_section(section, sections, f"{STUDY}: problems.{name}")
     study = Study(
         scale,
         settings,
@@ -229,19 +230,14 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
         expand_experiments(scale, design, root),
         problems,
         parts,
-        {
-            section: [
-                part for name, entry in design["problems"].items() if entry["section"] == section for part in parts[name]
-            ]
-            for section in sections
-        },
+        {section: [part for name in parts if of[name] == section for part in parts[name]] for section in sections},
         tuple(design["theory"]),
         frozenset(),
         _artifacts(design, read_config(root / PUBLISHED, _schema("published", root))),
         judged["level"],
         [_claim(name, claim, judged["tests"], sections) for name, claim in judged["claims"].items()],
     )
-    _check_references(study, root)
+    check_references(study, root)
     if theory is None:
         theory = load_config(root).get("theory", False) or study.has_theory(root)
     return study if theory else study.without_theory()
@@ -262,11 +258,11 @@ def _read_design(root: Path) -> dict:
 
 def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
     for name in published:
-        _lookup("artifact", name, design["artifacts"], PUBLISHED)
+        lookup("artifact", name, design["artifacts"], PUBLISHED)
     artifacts = {}
     for name, entry in design["artifacts"].items():
         key = f"artifacts.{name}"
-        _check_section(entry["section"], [*design["sections"], *design["theory"]], f"{STUDY}: {key}")
+        check_section(entry["section"], [*design["sections"], *design["theory"]], f"{STUDY}: {key}")
         kind = registry.load("evidence.artifacts", entry["kind"], f"{STUDY}: {key}").KIND
         if not name.startswith(kind.prefix):
             raise UserError(f"{STUDY}: {key} is a {kind.prefix}; name it {kind.prefix} and a number")
@@ -281,57 +277,20 @@ def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
 
 def _claim(name: str, claim: dict, tests: dict, sections: list[str]) -> Claim:
     where = f"{CLAIMS}: {name}"
-    _check_section(claim["section"], sections, where)
+    check_section(claim["section"], sections, where)
     parts = []
     for letter, entry in zip(string.ascii_lowercase, claim["parts"], strict=False):
         kind = registry.load("evidence.quantities", entry["quantity"], f"{where}{letter}").QUANTITY
         values = _without(entry, "statement", "quantity", "test")
-        test = _lookup("test", entry["test"], tests, f"{where}{letter}")
+        test = lookup("test", entry["test"], tests, f"{where}{letter}")
         quantity = build(kind, values, CLAIMS, f"claims.{name}{letter}")
         parts.append(Part(name + letter, entry["statement"], quantity, test))
     return Claim(name, claim["statement"], claim["section"], tuple(parts))
 
 
-def _check_references(study: Study, root: Path) -> None:
-    """What artifacts, claims and sections refer to must be computed, and each section must have its file."""
-    for name in study.sections:
-        _check_template(name, study, root)
-    checks = [(f"{STUDY}: artifacts.{name}", artifact) for name, artifact in study.artifacts.items()]
-    checks += [(f"{CLAIMS}: {part.name}", part.quantity) for claim in study.claims for part in claim.parts]
-    for where, user in checks:
-        try:
-            user.check(study)
-        except SettingError as error:
-            raise UserError(f"{where}: {error}") from None
-
-
-def _check_template(name: str, study: Study, root: Path) -> None:
-    """A section must have its file, and what that shows or quotes must be of the study."""
-    file = SECTIONS / f"{name}.md"
-    try:
-        text = (root / file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{STUDY}: sections: {name}: {file} cannot be read ({error.strerror}); write it") from None
-    for artifact in re.findall(r'\b(?:show|facts)\("(\w+)"\)', text):
-        _lookup("artifact", artifact, study.artifacts, f"{file} quotes {artifact}")
-    for problem in re.findall(r"\bproblems\.(\w+)", text):
-        _lookup("problem", problem, study.problems, f"{file} quotes {problem}")
-
-
 def _described(settings: object) -> dict:
     """An artifact or a quantity as JSON, with its kind."""
     return {"kind": type(settings).__module__.rpartition(".")[2], **plain(settings)}
-
-
-def _check_section(name: str, sections: list[str], where: str) -> None:
-    if name not in sections:
-        raise unknown("section", name, sections, where)
-
-
-def _lookup(kind: str, name: str, known: Mapping[str, object], where: str):
-    if name not in known:
-        raise unknown(kind, name, known, where)
-    return known[name]
 
 
 def _without(entry: dict, *keys: str) -> dict:

@@ -1,18 +1,18 @@
 """The diagonal linear network of depth two, β = u ∘ v, on one example: which coordinate its predictor ends on.
 
 The example is x = μ with μᵢ > 0 and the label 1, the loss ℓ(⟨β, μ⟩) for a falling ℓ such as the logistic one. With time
-counted in units of |ℓ'| (which is the same path) the gradient is −(μ ∘ v, μ ∘ u), whatever ℓ is. From u = v = w > 0 both
-stay equal, and for small η a descent follows
+counted in units of |ℓ'| (which is the same path) the gradient is −(μ ∘ v, μ ∘ u), whatever ℓ is. From u = v = w > 0
+both stay equal, and for small η a descent follows
 
-    gradient descent    dwᵢ/dt = μᵢ wᵢ              the coordinate of the largest μᵢ wins
-    L∞-SAM              dwᵢ/dt = μᵢ (wᵢ − ρ)        the largest μᵢ of those that start above ρ wins; if none does, all → 0
-    L2-SAM              dwᵢ/dt = μᵢ wᵢ (1 − μᵢ/κ)   with κ = √2 ‖μ ∘ w‖/ρ
+    gradient descent  dwᵢ/dt = μᵢ wᵢ             the coordinate of the largest μᵢ wins
+    L∞-SAM            dwᵢ/dt = μᵢ (wᵢ − ρ)       the largest μᵢ of those that start above ρ wins; if none is, all → 0
+    L2-SAM            dwᵢ/dt = μᵢ wᵢ (1 − μᵢ/κ)  with κ = √2 ‖μ ∘ w‖/ρ
 
-For L2-SAM the rate μᵢ − μᵢ²/κ is largest for the μᵢ nearest to κ/2: while the weights are small the minor coordinates lead,
-and as they grow the major ones take over, so that the limit is gradient descent's. Where κ > max μ all grow from the
-start; where κ ≤ min μ all shrink, κ with them, and the network collapses to 0; between the two the start's κ does not
-decide. Moon, Si and Yun (2026) prove the limits, and call the order of events sequential feature amplification; what
-stands here is derived for the start u = v alone.
+For L2-SAM the rate μᵢ − μᵢ²/κ is largest for the μᵢ nearest to κ/2: while the weights are small the minor coordinates
+lead, and as they grow the major ones take over, so that the limit is gradient descent's. Where κ > max μ all grow from
+the start; where κ ≤ min μ all shrink, κ with them, and the network collapses to 0; between the two the start's κ does
+not decide. Moon, Si and Yun (2026) prove the limits, and call the order of events sequential feature amplification;
+what stands here is derived for the start u = v alone.
 """
 
 import numpy as np

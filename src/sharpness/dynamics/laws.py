@@ -1,8 +1,8 @@
 """Radial laws: how far the ascent step goes along the gradient, ε = ρ h(‖g‖) g, one line for each h.
 
-What a law does at its two ends decides what it does to a descent. Where h grows without bound near g = 0 the step keeps a
-length however small the gradient is, and the descent cannot come to rest; where h(n) n is bounded the step does, and a
-large gradient cannot throw the descent out.
+What a law does at its two ends decides what it does to a descent. Where h grows without bound near g = 0 the step keeps
+a length however small the gradient is, and the descent cannot come to rest; where h(n) n is bounded the step does, and
+a large gradient cannot throw the descent out.
 
     law             near a minimum      far from it       h(n)
     gd              no step             no step           0
@@ -53,7 +53,9 @@ def solve(law: str, c: float) -> float:
     return 0.0
 
 
-def advance(gradient: Callable[[T], T], point: T, law: str, rho: T | float, rate: T | float, norm: Callable[[T], T]) -> T:
+def advance(
+    gradient: Callable[[T], T], point: T, law: str, rho: T | float, rate: T | float, norm: Callable[[T], T]
+) -> T:
     """One step, w ← w − η ∇f(w + ρ h(‖g‖) g) with g = ∇f(w), for points of any shape.
 
     Args:

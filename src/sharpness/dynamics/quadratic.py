@@ -1,16 +1,17 @@
 """The quadratic f(w) = ½ wᵀHw, on which where a descent ends can be said in closed form.
 
-In coordinates along the eigenvectors of H a step multiplies each by 1 − ηλᵢ(1 + ρ h(‖g‖) λᵢ). USAM (h = 1) is linear: it is
-stable if ηλ(1 + ρλ) < 2 for the largest eigenvalue λ = λ₁, and gradient descent if ηλ < 2. For the other laws the top
-eigenvector is the one on which the factor is the most negative. There, with a gradient of norm n = λ|w|, a step turns w
-into −w where ηλ(1 + ρλ h(n)) = 2, that is
+In coordinates along the eigenvectors of H a step multiplies each by 1 − ηλᵢ(1 + ρ h(‖g‖) λᵢ). USAM (h = 1) is linear:
+it is stable if ηλ(1 + ρλ) < 2 for the largest eigenvalue λ = λ₁, and gradient descent if ηλ < 2. For the other laws the
+top eigenvector is the one on which the factor is the most negative. There, with a gradient of norm n = λ|w|, a step
+turns w into −w where ηλ(1 + ρλ h(n)) = 2, that is
 
     h(n) = 1/c  with  c = ηρλ²/(2 − ηλ).
 
-The orbit w, −w, w, ... attracts if the norm that a step makes of n, (ηλ − 1)n + ηρλ² n h(n), changes with n by less than n
-does. For SAM, where n h(n) = 1, it always does: h(n) = 1/n gives n = c, the amplitude |w| = c/λ = ηρλ/(2 − ηλ) and the loss ½λw² = η²ρ²λ³/(2(2 − ηλ)²) (Bartlett, Long and Bousquet
-2023 prove that SAM ends there from almost every start). The descent thus ends at the loss n²/(2λ) with n = solve(h, c): at
-0 where h stays below 1/c, and nowhere, as it diverges, where h stays above it.
+The orbit w, −w, w, ... attracts if the norm that a step makes of n, (ηλ − 1)n + ηρλ² n h(n), changes with n by less
+than n does. For SAM, where n h(n) = 1, it always does: h(n) = 1/n gives n = c, the amplitude |w| = c/λ = ηρλ/(2 − ηλ)
+and the loss ½λw² = η²ρ²λ³/(2(2 − ηλ)²) (Bartlett, Long and Bousquet 2023 prove that SAM ends there from almost every
+start). The descent thus ends at the loss n²/(2λ) with n = solve(h, c): at 0 where h stays below 1/c, and nowhere, as it
+diverges, where h stays above it.
 
 A start far out is thrown further out if ηλ(1 + ρ h(∞) λ) > 2: a law is to a large gradient what USAM with the radius
 ρ h(∞) is. That gives each law its stability border.
@@ -41,7 +42,7 @@ def floor(eigenvalue: float, law: str, rho: float, rate: float) -> float:
 
 
 def attracts(eigenvalue: float, law: str, rho: float, rate: float) -> bool:
-    """Whether what `floor` predicts attracts; Monge SAM, whose step falls with the gradient, can overshoot its cycle."""
+    """Whether what `floor` predicts attracts: Monge SAM, whose step falls with the gradient, can overshoot it."""
     norm = solve(law, rate * rho * eigenvalue**2 / (2 - rate * eigenvalue))
     if norm == 0 or np.isinf(norm):
         return True
@@ -53,8 +54,8 @@ def attracts(eigenvalue: float, law: str, rho: float, rate: float) -> bool:
 def edge(rho: float | np.ndarray, rate: float | np.ndarray) -> float | np.ndarray:
     """The eigenvalue up to which USAM is stable: the root λ of ηλ(1 + ρλ) = 2.
 
-    It is (√(1 + 8ρ/η) − 1)/(2ρ), written here so that it is also right at ρ = 0, where it is 2/η. With ρ/‖g‖ in place of
-    ρ it is the edge that Long and Bartlett (2023) derive for SAM.
+    It is (√(1 + 8ρ/η) − 1)/(2ρ), written here so that it is also right at ρ = 0, where it is 2/η. With ρ/‖g‖ in place
+    of ρ it is the edge that Long and Bartlett (2023) derive for SAM.
     """
     return 4 / rate / (1 + (1 + 8 * rho / rate) ** 0.5)
 
@@ -65,7 +66,8 @@ def border(law: str, rho: float, rate: float) -> float:
 
 
 def measured_border(law: str, rho: float, rate: float, steps: int, far: float, digits: float) -> float:
-    """As `border`, by bisection: whether a descent in one dimension from the point `far` gets further out in some steps.
+    """As `border`, by bisection: whether a descent in one dimension from the point `far` gets further out in some
+    steps.
 
     Args:
         digits: the relative width of the interval at which the bisection stops.

@@ -17,9 +17,9 @@ def largest_eigenvalue(
 ) -> Tensor:
     """The largest (not the largest in magnitude) eigenvalue of each of several symmetric matrices, in double precision.
 
-    Lanczos with full reorthogonalisation, until ‖Hv − θv‖ ≤ tolerance·|θ| for the Ritz pair of each matrix: an eigenvalue
-    then lies within that distance of θ, and in practice θ is much nearer, as its error is of the order of the residual's
-    square.
+    Lanczos with full reorthogonalisation, until ‖Hv − θv‖ ≤ tolerance·|θ| for the Ritz pair of each matrix: an
+    eigenvalue then lies within that distance of θ, and in practice θ is much nearer, as its error is of the order of
+    the residual's square.
 
     Args:
         product: v ↦ Hv for one vector for each matrix, (..., n) to (..., n).
@@ -54,7 +54,9 @@ def largest_eigenvalue(
     raise NotConverged(f"relative residual {float((residual / values[..., -1].abs()).max()):.1e} after {steps} steps")
 
 
-def trace(product: Callable[[Tensor], Tensor], size: int, probes: int, generator: torch.Generator) -> tuple[float, float]:
+def trace(
+    product: Callable[[Tensor], Tensor], size: int, probes: int, generator: torch.Generator
+) -> tuple[float, float]:
     """The trace of a matrix of a size and the standard error of this estimate: the mean of vᵀHv over random signs v."""
     signs = torch.randint(0, 2, (probes, size), generator=generator).double() * 2 - 1
     forms = torch.stack([sign @ product(sign) for sign in signs])

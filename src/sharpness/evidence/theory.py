@@ -102,7 +102,7 @@ def require_laws(study: Study, jobs: list[Job], laws: tuple[str, ...]) -> None:
             raise SettingError(not_known("law", law, known))
 
 
-def keys(measured: str = "measured", predicted: str = "predicted") -> list["Artist"]:
+def legend_keys(measured: str = "measured", predicted: str = "predicted") -> list["Artist"]:
     """The legend's entries for the two."""
     from matplotlib.lines import Line2D
 

@@ -16,7 +16,8 @@ from sharpness.settings import build, plain
 def expand_problems(scale: str, design: dict, settings: dict, file: str) -> tuple[dict[str, Job], dict[str, list[str]]]:
     """The toy problems at a scale.
 
-    An entry that names one of its lists under `split` is one job for each value of it, called by the entry and the value.
+    An entry that names one of its lists under `split` is one job for each value of it, called by the entry and the
+    value.
 
     Args:
         scale: the scale's name.

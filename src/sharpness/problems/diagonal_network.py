@@ -53,10 +53,10 @@ def compute(settings: Settings) -> pd.DataFrame:
     """The descents in double precision, with time counted in units of |ℓ'|.
 
     Returns:
-        One row for each method and start, in this order, with the columns method, rho, start, w1, w2, ... (the start), end
-        and first (the coordinate that leads in the end, and that grows by the largest factor in the first thousandth of
-        the steps, from 1; 0: collapsed) and predicted_end, predicted_first (-1: not decided),
-        error (1 where end is not the predicted one), first_error, and assumed (1 where predicted_end is decided).
+        One row for each method and start, in this order, with the columns method, rho, start, w1, w2, ... (the start),
+        end and first (the coordinate that leads in the end, and that grows by the largest factor in the first
+        thousandth of the steps, from 1; 0: collapsed) and predicted_end, predicted_first (-1: not decided), error (1
+        where end is not the predicted one), first_error, and assumed (1 where predicted_end is decided).
     """
     mu = np.array(settings.mu)
     axis = np.geomspace(*settings.start, settings.points)

@@ -61,8 +61,9 @@ def compute(settings: Settings) -> pd.DataFrame:
     """The descents in double precision.
 
     Returns:
-        One row for each law, step size, radius and measured step (from 0), with the columns law, learning_rate, rho, step,
-        loss, norm (‖g‖), eigenvalue (largest, to a relative residual of 1e-3) and edge. A descent that diverges ends.
+        One row for each law, step size, radius and measured step (from 0), with the columns law, learning_rate, rho,
+        step, loss, norm (‖g‖), eigenvalue (largest, to a relative residual of 1e-3) and edge. A descent that diverges
+        ends.
     """
     import torch
     from sklearn.datasets import load_digits

@@ -67,9 +67,9 @@ def compute(settings: Settings) -> pd.DataFrame:
 
     Returns:
         One row for each loss, law, step size, radius and start (from 0), in this order, with the columns loss, law,
-        learning_rate, rho, ratio (ρ/η), start, gamma (η (y₀² − x₀²)), across (|x|y at the end), sharpness (y² there, inf:
-        diverged), predicted, error (relative) and assumed (1 where theory's assumptions hold). Only gradient descent,
-        USAM and SAM have a prediction.
+        learning_rate, rho, ratio (ρ/η), start, gamma (η (y₀² − x₀²)), across (|x|y at the end), sharpness (y² there,
+        inf: diverged), predicted, error (relative) and assumed (1 where theory's assumptions hold). Only gradient
+        descent, USAM and SAM have a prediction.
     """
     generator = np.random.default_rng(settings.seed)
     x0 = generator.uniform(*settings.x0, settings.starts)
@@ -91,7 +91,9 @@ def compute(settings: Settings) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _theory(settings: Settings, law: str, start: np.ndarray, rho: np.ndarray, rate: np.ndarray, across: np.ndarray) -> dict:
+def _theory(
+    settings: Settings, law: str, start: np.ndarray, rho: np.ndarray, rate: np.ndarray, across: np.ndarray
+) -> dict:
     small = rate <= settings.small_rate
     if law == "sam":
         reach = ascent(np.minimum(start, 2 / rate * (1 - 1e-9)), rho, rate)

@@ -55,9 +55,9 @@ def compute(settings: Settings) -> pd.DataFrame:
     """The ends of the descents, in double precision.
 
     Returns:
-        One row for each law, step size, radius and start (from 0), in this order, with the columns law, learning_rate, rho,
-        start, loss (inf: diverged), predicted, error (the relative one; where 0 is predicted the loss itself, and inf
-        where one of the two is infinite alone) and assumed (1 where what is predicted attracts).
+        One row for each law, step size, radius and start (from 0), in this order, with the columns law, learning_rate,
+        rho, start, loss (inf: diverged), predicted, error (the relative one; where 0 is predicted the loss itself, and
+        inf where one of the two is infinite alone) and assumed (1 where what is predicted attracts).
     """
     values = np.array(settings.eigenvalues)
     starts = np.random.default_rng(settings.seed).normal(size=(settings.starts, len(values)))

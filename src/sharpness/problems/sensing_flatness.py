@@ -1,7 +1,7 @@
 """Over-parametrised matrix sensing, U ∈ R^{d×d}: the trace of the Hessian and the distance to X* along the way.
 
-More matrices meet the measurements than X*. The flattest U among them, by the trace of the Hessian, has UUᵀ = X* if there
-are enough measurements (Ding, Drusvyatskiy, Fazel and Harchaoui 2022): a descent that seeks flatness recovers X*.
+More matrices meet the measurements than X*. The flattest U among them, by the trace of the Hessian, has UUᵀ = X* if
+there are enough measurements (Ding, Drusvyatskiy, Fazel and Harchaoui 2022): a descent that seeks flatness recovers X*.
 """
 
 from dataclasses import dataclass

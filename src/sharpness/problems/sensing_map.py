@@ -12,7 +12,7 @@ from sharpness.dynamics.laws import LAWS
 from sharpness.settings import require
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1

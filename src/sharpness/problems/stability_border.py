@@ -1,4 +1,4 @@
-"""The largest eigenvalue at which a descent on the quadratic comes back from far out: by bisection, and in closed form."""
+"""The largest eigenvalue at which a descent on the quadratic comes back from far out: by bisection and predicted."""
 
 from dataclasses import dataclass
 

@@ -53,7 +53,8 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
         mu = " and ".join(f"{value:g}" for value in spec["mu"])
         return (
             f"{self.title} on the diagonal network, by its first weights; the example's coordinates are {mu}, "
-            f"ρ = {spec['rho']:g}. Lines: the predicted borders. L2-SAM must collapse below the lower one and ends on the major "
+            f"ρ = {spec['rho']:g}. Lines: the predicted borders. L2-SAM must collapse below the lower one and ends "
+            "on the major "
             "coordinate above the upper one; below the dashed one its minor coordinate grows faster at first (hollow)."
         )
 
@@ -75,8 +76,9 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
                 for first in (False, True):
                     points = starts[(starts["end"] == end) & ((starts["first"] == 1) == first)]
                     hollow = first and method == "sam-l2" and end == 2
-                    axes.plot(points["w1"], points["w2"], color=colours[end], marker=marker, linestyle="none", markersize=2.6,
-                              markerfacecolor="white" if hollow else colours[end], markeredgewidth=0.5)  # fmt: skip
+                    look = {"color": colours[end], "markerfacecolor": "white" if hollow else colours[end]}
+                    look |= {"marker": marker, "linestyle": "none", "markersize": 2.6, "markeredgewidth": 0.5}
+                    axes.plot(points["w1"], points["w2"], **look)
             _draw_borders(axes, method, *spec["mu"], spec["rho"])
             low, high = spec["start"]
             axes.set(xscale="log", yscale="log", xlim=(low / 1.3, high * 1.3), ylim=(low / 1.3, high * 1.3))
@@ -88,7 +90,7 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
         ]
         hollow = {"color": colours[2], "marker": ENDS[2][0], "markerfacecolor": "white", "linestyle": "none"}
         shown.append(Line2D([], [], **hollow, label="so too, the minor one leading first"))
-        style.legend(drawing, shown, theory.keys(predicted="predicted border")[:1])
+        style.legend(drawing, shown, theory.legend_keys(predicted="predicted border")[:1])
         return drawing
 
 

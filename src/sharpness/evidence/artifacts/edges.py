@@ -18,7 +18,7 @@ TICKS = np.array([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
 
 @dataclass(frozen=True, kw_only=True)
 class Edges(theory.ShowsProblem, Figure):
-    """A panel for each step size (columns) and law with its radius (rows): points are measured, the line is the edge."""
+    """A panel for each step size (columns) and law with its radius (rows): points are measured, lines edges."""
 
     kind = "edge_of_stability"
 
@@ -29,7 +29,11 @@ class Edges(theory.ShowsProblem, Figure):
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """A row for each descent: eigenvalue, edge and their ratio less 1, means over the second half of the steps."""
         late = data[data["step"] >= data["step"].max() / 2].assign(off=data["eigenvalue"] / data["edge"] - 1)
-        rows = late.groupby(["law", "learning_rate", "rho"], sort=False)[["eigenvalue", "edge", "off"]].mean().reset_index()
+        rows = (
+            late.groupby(["law", "learning_rate", "rho"], sort=False)[["eigenvalue", "edge", "off"]]
+            .mean()
+            .reset_index()
+        )
         by_law = {
             law: {"lowest": group["off"].min(), "highest": group["off"].max(), "n": len(group)}
             for law, group in rows.groupby("law", sort=False)
@@ -40,7 +44,8 @@ class Edges(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         spec = self.spec(study)
         return (
-            f"{self.title}: full-batch descents on {spec['images']} digits, a tanh network with {spec['layers']} hidden layers "
+            f"{self.title}: full-batch descents on {spec['images']} digits, a tanh network with {spec['layers']} "
+            "hidden layers "
             f"of {spec['width']} units."
         )
 
@@ -77,7 +82,7 @@ class Edges(theory.ShowsProblem, Figure):
             for law, marker in markers.items()
         ]
         drawing.align_ylabels()
-        style.legend(drawing, shown, theory.keys(predicted="predicted edge")[:1])
+        style.legend(drawing, shown, theory.legend_keys(predicted="predicted edge")[:1])
         return drawing
 
 

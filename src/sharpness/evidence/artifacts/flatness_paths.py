@@ -36,8 +36,9 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
             require(value in known, f"{name} is {value:g}; choose from: {', '.join(f'{item:g}' for item in known)}")
 
     def data(self, study: Study) -> pd.DataFrame:
-        """The columns law, rho, scale, step, draws, and medians over the draws of loss, distance and flatness (the trace of
-        the Hessian over that of the flattest solution); missing where more than half of the draws have diverged.
+        """The columns law, rho, scale, step, draws, and medians over the draws of loss, distance and flatness (the
+        trace of the Hessian over that of the flattest solution); missing where more than half of the draws have
+        diverged.
         """
         frame = self.frame(study)
         frame = frame.assign(flatness=frame["trace"] / frame["flattest"])
@@ -58,7 +59,8 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
 
     def caption(self, study: Study) -> str:
         return (
-            f"{self.title}, from a start of scale {self.scale:g} at ρ = {self.rho:g}: medians over {self.spec(study)['draws']} "
+            f"{self.title}, from a start of scale {self.scale:g} at ρ = {self.rho:g}: medians over "
+            f"{self.spec(study)['draws']} "
             "draws. The line below is where the trace-flattest solution is, which is X* itself."
         )
 
@@ -84,7 +86,7 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
         panels[0].set(ylabel="Trace over the flattest", ylim=(0.9, None))
         panels[1].set(ylabel="Distance to X*", xlabel="Step", ylim=(-0.05, None))
         drawing.align_ylabels()
-        style.legend(drawing, handles, theory.keys(predicted="flattest solution")[:1])
+        style.legend(drawing, handles, theory.legend_keys(predicted="flattest solution")[:1])
         return drawing
 
 

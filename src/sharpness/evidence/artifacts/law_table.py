@@ -1,4 +1,4 @@
-"""What each radial law does on the quadratic, the single neuron and matrix sensing, beside what its two ends predict."""
+"""What each radial law does on the quadratic, the single neuron and matrix sensing, beside what its ends predict."""
 
 from dataclasses import dataclass
 
@@ -42,12 +42,13 @@ class LawTable(Table):
         """One row for each law.
 
         Returns:
-            The columns law, rests (its step vanishes with the gradient), bounded (its step is bounded), error (the largest of
-            the quadratic's floors, where the predicted cycle attracts), overshoots (the cells where it does not), border (the
-            lowest border over gradient descent's), converged (the share of the quadratic's starts that end at a loss below
-            1e-9, of those that do not diverge), share (the median of ηy² of the neuron at the smallest step size and the
-            largest radius), lost_from (the smallest radius at which more than half of matrix sensing's draws diverge at a
-            step size with which gradient descent solves it; missing if there is none), diverged (the share of these draws).
+            The columns law, rests (its step vanishes with the gradient), bounded (its step is bounded), error (the
+            largest of the quadratic's floors, where the predicted cycle attracts), overshoots (the cells where it does
+            not), border (the lowest border over gradient descent's), converged (the share of the quadratic's starts
+            that end at a loss below 1e-9, of those that do not diverge), share (the median of ηy² of the neuron at the
+            smallest step size and the largest radius), lost_from (the smallest radius at which more than half of matrix
+            sensing's draws diverge at a step size with which gradient descent solves it; missing if there is none),
+            diverged (the share of these draws).
         """
         frames = {name: theory.read(study.jobs_of(getattr(self, name), kind)) for name, kind in KINDS.items()}
         sensing = frames["map"].assign(diverged=np.isinf(frames["map"]["loss"]))
@@ -68,7 +69,9 @@ class LawTable(Table):
                     "rests": LAWS[law](NEAR) * NEAR < REST,
                     "bounded": AT_INFINITY[law] == 0,
                     "error": sound["error"].max(),
-                    "overshoots": len(of["cycle"][of["cycle"]["assumed"] == 0].drop_duplicates(["learning_rate", "rho"])),
+                    "overshoots": len(
+                        of["cycle"][of["cycle"]["assumed"] == 0].drop_duplicates(["learning_rate", "rho"])
+                    ),
                     "border": (of["border"]["eigenvalue"] * of["border"]["learning_rate"] / 2).min(),
                     "converged": (finite["loss"] < 1e-9).mean(),
                     "share": (widest["sharpness"] * widest["learning_rate"]).median(),
@@ -107,11 +110,11 @@ class LawTable(Table):
             for row in data.to_dict("records")
         ]
         return Content(
-            caption="Each radial law by what its ascent step does at a small and at a large gradient, and what descents with "
-            "it do: the share of starts on the quadratic that come to rest, of those that stay finite; the lowest border of "
-            "stability, over gradient descent's 2/η; ηy² on the single neuron at the smallest step size and the largest "
-            "ρ/η; the smallest radius at which more than half of the draws of matrix sensing diverge at a step size with which "
-            "gradient descent solves it.",
+            caption="Each radial law by what its ascent step does at a small and at a large gradient, and what descents "
+            "with it do: the share of starts on the quadratic that come to rest, of those that stay finite; the lowest "
+            "border of stability, over gradient descent's 2/η; ηy² on the single neuron at the smallest step size and "
+            "the largest ρ/η; the smallest radius at which more than half of the draws of matrix sensing diverge at a "
+            "step size with which gradient descent solves it.",
             note=form.text(study.settings["title"]),
             header=["Law", "Rests", "Bounded", "Quadratic", "Border", "Neuron", "Sensing"],
             rows=rows,

@@ -36,8 +36,9 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         theory.require_laws(study, self.jobs(study), self.laws)
 
     def data(self, study: Study) -> pd.DataFrame:
-        """The columns loss, law, learning_rate, rho, ratio, starts, sharpness and predicted (medians), share and start (medians
-        of η y² at the end and of η (y² − x²) at the start), assumed (starts for which theory's assumptions hold), error (the largest of these; all: of every start).
+        """The columns loss, law, learning_rate, rho, ratio, starts, sharpness and predicted (medians), share and start
+        (medians of η y² at the end and of η (y² − x²) at the start), assumed (starts for which theory's assumptions
+        hold), error (the largest of these; all: of every start).
         """
         frame = self.frame(study)
         frame = frame[frame["law"].isin(self.laws)]
@@ -79,7 +80,8 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         spec = self.spec(study)
         return (
             f"{self.title}, medians over {spec['starts']} starts after {spec['steps']} steps. Above: ηy² over ρ and η "
-            f"({spec['losses'][0]}). Below: both losses, USAM against ρ/η on min(ηλ₀, ηλ*), SAM against ηρ² times the steps on "
+            f"({spec['losses'][0]}). Below: both losses, USAM against ρ/η on min(ηλ₀, ηλ*), SAM against ηρ² times "
+            "the steps on "
             "the solution of its drift, from the median start λ₀."
         )
 
@@ -116,7 +118,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
             Line2D([], [], color=style.INK, marker="o", **theory.MEASURED, label=f"measured, {small}"),
             Line2D([], [], color=style.INK, marker="o", alpha=FADED, **theory.MEASURED, label="measured, larger η"),
         ]
-        style.legend(drawing, shown, theory.keys()[:1])
+        style.legend(drawing, shown, theory.legend_keys()[:1])
         return drawing
 
     def _draw_lines(self, left: "Axes", right: "Axes", data: pd.DataFrame, spec: dict) -> None:
@@ -132,7 +134,11 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         for axes, law, across in ((left, self.laws[0], "ratio"), (right, self.laws[1], "time")):
             for rate, cells in data[data["law"] == law].groupby("learning_rate"):
                 alpha = 1.0 if rate <= spec["small_rate"] else FADED
-                look = {"color": style.METHOD_COLOURS[law], "marker": style.MARKERS[self.laws.index(law)], "alpha": alpha}
+                look = {
+                    "color": style.METHOD_COLOURS[law],
+                    "marker": style.MARKERS[self.laws.index(law)],
+                    "alpha": alpha,
+                }
                 axes.plot(cells[across], cells["share"], **look, **theory.MEASURED)
             axes.set(xscale="log", ylim=(-0.05, 1.25))
         left.set(xlabel="ρ/η", ylabel="ηy² at the end")

@@ -46,7 +46,9 @@ class QuadraticFloors(theory.ShowsProblem, Figure):
 
         drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
         axes = drawing.subplots()
-        style.title(drawing, f"SAM ends on the predicted loss, here ½wᵀHw with λ₁ = {self.spec(study)['eigenvalues'][0]:g}")
+        style.title(
+            drawing, f"SAM ends on the predicted loss, here ½wᵀHw with λ₁ = {self.spec(study)['eigenvalues'][0]:g}"
+        )
         eigenvalue, rates = self.spec(study)["eigenvalues"][0], sorted(data["learning_rate"].unique())
         colours = theory.shades(rates)
         rho = np.geomspace(data["rho"].min() / 1.5, data["rho"].max() * 1.5, 50)
@@ -57,7 +59,7 @@ class QuadraticFloors(theory.ShowsProblem, Figure):
             axes.plot(points["rho"], points["loss"], color=colours[rate], marker=marker, **theory.MEASURED)
             axes.annotate(f"η = {rate:g}", (rho[-1], line[-1]), (3, -2), textcoords="offset points", fontsize=6.5)
         axes.set(xscale="log", yscale="log", xlabel="Radius ρ", ylabel="Loss at the end", xlim=(rho[0], rho[-1] * 2.2))
-        style.legend(drawing, *[[key] for key in theory.keys()])
+        style.legend(drawing, *[[key] for key in theory.legend_keys()])
         return drawing
 
 

@@ -22,7 +22,8 @@ SOLVED = 1e-3  # and solved if its median loss is below this; the first is about
 
 @dataclass(frozen=True, kw_only=True)
 class SensingBorders(theory.ShowsProblem, Figure):
-    """A map for each law: shade and number are log₁₀ of the median loss, a cross a cell that diverges; lines are borders.
+    """A map for each law: shade and number are log₁₀ of the median loss, a cross a cell that diverges; lines are
+    borders.
 
     Attributes:
         laws: two of them.
@@ -37,8 +38,8 @@ class SensingBorders(theory.ShowsProblem, Figure):
         theory.require_laws(study, self.jobs(study), (*self.laws, "gd"))
 
     def data(self, study: Study) -> pd.DataFrame:
-        """The columns law, learning_rate, rho, draws, diverged (the share), loss (the median, inf: diverged), at_start and
-        at_solution (median eigenvalues), for the laws shown and gradient descent.
+        """The columns law, learning_rate, rho, draws, diverged (the share), loss (the median, inf: diverged), at_start
+        and at_solution (median eigenvalues), for the laws shown and gradient descent.
         """
         frame = self.frame(study)
         frame = frame[frame["law"].isin([*self.laws, "gd"])]
@@ -82,8 +83,10 @@ class SensingBorders(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         draws = self.spec(study)["draws"]
         return (
-            f"{self.title}: log₁₀ of the median loss over {draws} draws after {self.spec(study)['steps']} steps, × where more "
-            "than half of them diverge. Lines: what the largest Hessian eigenvalue predicts as the border of stability, at "
+            f"{self.title}: log₁₀ of the median loss over {draws} draws after {self.spec(study)['steps']} steps, × "
+            "where more "
+            "than half of them diverge. Lines: what the largest Hessian eigenvalue predicts as the border of "
+            "stability, at "
             "the solution (solid) and at the start (dashed)."
         )
 

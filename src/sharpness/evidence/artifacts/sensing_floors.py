@@ -1,4 +1,4 @@
-"""Matrix sensing: the loss at which SAM ends against its radius, on the quadratic's floor at the solution's eigenvalue."""
+"""Matrix sensing: the loss at which SAM ends against its radius, on the floor of the quadratic."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,8 +48,8 @@ class SensingFloors(theory.ShowsProblem, Figure):
         )
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
-        """The largest median error of a cell within theory's assumptions, and the slopes of log loss in log ρ there; the
-        smallest radius beyond them at which the loss is off the floor.
+        """The largest median error of a cell within theory's assumptions, and the slopes of log loss in log ρ there;
+        the smallest radius beyond them at which the loss is off the floor.
         """
         held = data.dropna(subset="error")
         slopes = [
@@ -68,7 +68,8 @@ class SensingFloors(theory.ShowsProblem, Figure):
 
     def caption(self, study: Study) -> str:
         return (
-            f"{self.title}, median and quartiles over {self.spec(study)['draws']} draws, and the quadratic's floor at the "
+            f"{self.title}, median and quartiles over {self.spec(study)['draws']} draws, and the quadratic's floor "
+            "at the "
             "largest Hessian eigenvalue of the solution as a line: nothing is fitted."
         )
 
@@ -88,10 +89,12 @@ class SensingFloors(theory.ShowsProblem, Figure):
             axes.vlines(points["rho"], points["low"], points["high"], color=colours[rate], linewidth=0.8)
             axes.plot(points["rho"], points["loss"], color=colours[rate], marker=marker, **theory.MEASURED)
             end = points.iloc[-1]
-            axes.annotate(f"η = {rate:g}", (end["rho"], end["predicted"]), (3, -2), textcoords="offset points", fontsize=6.5)
+            axes.annotate(
+                f"η = {rate:g}", (end["rho"], end["predicted"]), (3, -2), textcoords="offset points", fontsize=6.5
+            )
         axes.set(xscale="log", yscale="log", xlabel="Radius ρ", ylabel="Loss at the end")
         axes.set_xlim(data["rho"].min() / 1.5, data["rho"].max() * 4)
-        style.legend(drawing, *[[key] for key in theory.keys()])
+        style.legend(drawing, *[[key] for key in theory.legend_keys()])
         return drawing
 
 

@@ -71,7 +71,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
             Line2D([], [], color=colours[law], marker=marker, **theory.MEASURED, label=f"{theory.LAWS[law]}, measured")
             for law, marker in zip(self.laws, style.MARKERS, strict=False)
         ]
-        style.legend(drawing, shown, theory.keys()[:1])
+        style.legend(drawing, shown, theory.legend_keys()[:1])
         return drawing
 
 

@@ -1,4 +1,4 @@
-"""Paths of gradient descent, SAM and USAM in two planes, where theory says that they end; the page computes them live."""
+"""Paths of gradient descent, SAM and USAM in two planes, and their predicted ends; the page computes them live."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,7 +65,7 @@ class TheoryPaths(Figure):
         return [*study.jobs_of(self.cycle, "quadratic_floor"), *study.jobs_of(self.phases, "neuron_phase")]
 
     def data(self, study: Study) -> pd.DataFrame:
-        """The columns problem, law, learning_rate, rho, step, x, y (w₁ and w₂ of the quadratic), for the steps drawn."""
+        """The columns problem, law, learning_rate, rho, step, x, y (the quadratic's w₁, w₂), for the steps drawn."""
         frames = []
         for problem, plane in (("quadratic", self.quadratic), ("neuron", self.neuron)):
             for rho in plane.rho:
@@ -91,7 +91,9 @@ class TheoryPaths(Figure):
         """What the page needs for its live plates: the settings of each plane, and the ends that were measured."""
         cycle = theory.read(study.jobs_of(self.cycle, "quadratic_floor"))
         phases = theory.read(study.jobs_of(self.phases, "neuron_phase"))
-        phases = phases[phases["loss"] == self.loss].assign(share=lambda rows: rows["sharpness"] * rows["learning_rate"])
+        phases = phases[phases["loss"] == self.loss].assign(
+            share=lambda rows: rows["sharpness"] * rows["learning_rate"]
+        )
         by = ["law", "learning_rate", "rho"]
         cells = {
             "quadratic": cycle[cycle["law"].isin(METHODS)].groupby(by)["loss"].median(),
@@ -148,7 +150,8 @@ class TheoryPaths(Figure):
             row[1].set_xlabel("w₁" if problem == "quadratic" else "x")
         shown = [Line2D([], [], color=colours[law], linestyle=STYLES[law], label=theory.LAWS[law]) for law in METHODS]
         ends = [
-            Line2D([], [], marker=mark, **cross, label=f"predicted end of {theory.LAWS[law]}") for law, mark in marks.items()
+            Line2D([], [], marker=mark, **cross, label=f"predicted end of {theory.LAWS[law]}")
+            for law, mark in marks.items()
         ]
         style.legend(drawing, shown, ends)
         return drawing

@@ -43,9 +43,7 @@ def read_context(study: Study) -> dict:
         "classes": classes,
         "uniform_loss": uniform_loss(study.training["label_smoothing"], classes),
         "runs": {"n": len(runs), "diverged": int((runs["status"] == DIVERGED).sum())},
-        "artifacts": {
-            name: _read_record(artifact.record(study.scale)) for name, artifact in study.artifacts.items()
-        },
+        "artifacts": {name: _read_record(artifact.record(study.scale)) for name, artifact in study.artifacts.items()},
         "problems": {name: _problem(study, name) for name in study.problems},
         "claims": claims(study, _read_csv(paths.claims(study.scale))),
     }
@@ -93,7 +91,9 @@ def claims(study: Study, judged: pd.DataFrame) -> dict:
     by_name = {row["claim"]: row for row in judged.astype(object).where(judged.notna(), None).to_dict("records")}
     for claim in study.claims:
         if claim.name not in by_name:
-            raise UserError(f"{paths.claims(study.scale)}: has no {claim.name}; make it again: sharpness claims --theory")
+            raise UserError(
+                f"{paths.claims(study.scale)}: has no {claim.name}; make it again: sharpness claims --theory"
+            )
     rows = [
         {**by_name[claim.name], "parts": [dict(by_name[part.name]) for part in claim.parts]} for claim in study.claims
     ]
