@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +29,7 @@ def read_context(study: Study) -> dict:
         UserError: a file is missing or cannot be read.
     """
     runs = _read_csv(paths.runs(study.scale))
-    classes = next(iter(study.runs.values())).read()["classes"]
+    classes = _classes(study)
     return {
         "study": study,
         "scale": study.scale,
@@ -41,11 +42,9 @@ def read_context(study: Study) -> dict:
         "badge": badge(study),
         "radii": {name: _radii(study, name) for name in study.methods},
         "classes": classes,
-        "uniform_loss": uniform_loss(study.training["label_smoothing"], classes),
+        "uniform_loss": uniform_loss(study.training["label_smoothing"], classes) if classes else None,
         "runs": {"n": len(runs), "diverged": int((runs["status"] == DIVERGED).sum())},
-        "artifacts": {
-            name: _read_record(artifact.record(study.scale)) for name, artifact in study.artifacts.items()
-        },
+        "artifacts": {name: _read_record(artifact.record(study.scale)) for name, artifact in study.artifacts.items()},
         "problems": {name: _problem(study, name) for name in study.problems},
         "claims": claims(study, _read_csv(paths.claims(study.scale))),
     }
@@ -86,6 +85,9 @@ def uniform_loss(smoothing: float, classes: int) -> float:
 def claims(study: Study, judged: pd.DataFrame) -> dict:
     """The findings, each with its parts; the criteria, which the parts name by number; how many have each verdict."""
     by_name = {row["claim"]: row for row in judged.astype(object).where(judged.notna(), None).to_dict("records")}
+    for name in [entry.name for claim in study.claims for entry in (claim, *claim.parts)]:
+        if name not in by_name:
+            raise UserError(f"{paths.claims(study.scale)}: no row for {name}; make it again: snakemake --cores all")
     rows = [
         {**by_name[claim.name], "parts": [dict(by_name[part.name]) for part in claim.parts]} for claim in study.claims
     ]
@@ -93,7 +95,7 @@ def claims(study: Study, judged: pd.DataFrame) -> dict:
     criteria = list(dict.fromkeys(part["criterion"] for part in parts))
     for part in parts:
         part["criterion"] = criteria.index(part["criterion"]) + 1
-        part["n"] = None if part["n"] is None else int(part["n"])
+        part |= {key: None if part[key] is None else int(part[key]) for key in ("n", "needed")}
     verdicts = [row["verdict"] for row in rows]
     counts = {verdict: verdicts.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, INCONCLUSIVE)}
     return {
@@ -101,6 +103,14 @@ def claims(study: Study, judged: pd.DataFrame) -> dict:
         "criteria": criteria,
         "counts": {verdict: count for verdict, count in counts.items() if count},
     }
+
+
+def _classes(study: Study) -> int | None:
+    """How many classes the data have, by the first run that says it."""
+    for job in study.runs.values():
+        with suppress(UserError):
+            return job.read().get("classes")
+    return None
 
 
 def _problem(study: Study, name: str) -> dict:
@@ -142,7 +152,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_record(path: Path) -> dict:
     _require(path)
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path}: cut short or not JSON; delete it and make it again: snakemake --cores all") from None
 
 
 def _require(path: Path) -> None:
