@@ -148,8 +148,6 @@ def _describe(error: ValidationError, where: str) -> str:
             return f"{where}: {key} is {_show(value)}; give a number of at least 1, or the word inf"
         case "maxProperties":
             return f"{where}: {key} is an sgd method, which has no ascent step; keep only title and optimizer"
-        case "not":
-            return f"{where}: {key}.folder goes with the data set image_folder only; remove it"
     return f"{where}: {key}: {error.message}"
 
 
