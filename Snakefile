@@ -1,4 +1,4 @@
-# The whole study on one screen: train every run, sense the matrices, tabulate, draw, report.
+# The whole study on one screen: train every run, compute the toy problems, tabulate, draw, judge, report.
 #
 #   snakemake --cores all                          everything at the default scale
 #   snakemake --cores all --config scale=smoke     everything at another scale
@@ -7,20 +7,22 @@
 import os
 import re
 import sys
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
-# Jobs run under the interpreter that runs Snakemake, with the package as it stands in src/.
+# Jobs run under the interpreter that runs Snakemake, with the package as it is in src/.
 SOURCE = os.path.join(workflow.basedir, "src")
 os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]),
-    PYTHONPATH=SOURCE,
+    PYTHONPATH=os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])]),
 )
 sys.path.insert(0, SOURCE)
 
 from sharpness import paths
 from sharpness.errors import UserError
+from sharpness.scales import scale_files
 from sharpness.study import check_config, load_config, load_study
 
 # Read here rather than by `configfile:`, which does not say in which line a file is broken.
@@ -38,9 +40,11 @@ report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:
+    owner="|".join({re.escape(job.scale) for job in STUDY.runs.values()}),
     run_id="|".join(map(re.escape, STUDY.runs)),
-    table="table[1-3]",
-    figure="figure[1-5]",
+    problem_id="|".join(re.escape(job.id) for job in STUDY.problems.values()),
+    table="|".join(name for name in STUDY.artifacts if name.startswith("table")),
+    figure="|".join(name for name in STUDY.artifacts if name.startswith("figure")),
 
 
 # One Snakemake at a time. Its own lock outlives it when it is killed, so the profile turns that off; the operating
@@ -60,15 +64,11 @@ onstart:
 rule all:
     default_target: True
     input:
-        [
-            paths.run(SCALE, run_id) / file
-            for run_id in STUDY.runs
-            for file in ("history.csv", "run.json")
-        ],
-        [paths.artifact_files(SCALE, name) for name in STUDY.artifacts],
-        paths.results(SCALE) / "runs.csv",
-        paths.results(SCALE) / "claims.csv",
-        paths.report_files(SCALE),
+        [job.files for job in STUDY.jobs.values()],
+        [artifact.files(SCALE) for artifact in STUDY.artifacts.values()],
+        paths.runs(SCALE),
+        paths.claims(SCALE),
+        paths.report(SCALE),
 
 
 include: "workflow/rules/data.smk"

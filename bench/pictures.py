@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sharpness.arrays import Arrays, channel_statistics
+from sharpness.datasets import open_arrays, prepare
 from sharpness.study import load_config, load_study
 from sharpness.training.data import Data, on_device
-from sharpness.training.datasets import Arrays, channel_statistics, open_arrays, prepare
 
 
 def digits() -> Arrays:

@@ -16,8 +16,9 @@ from workloads import sam_spec
 
 from sharpness.optim import ascent_step
 from sharpness.study import load_study
+from sharpness.training.augmentation import draw_epoch
 from sharpness.training.checkpoint import CheckpointFile
-from sharpness.training.data import Data, draw_epoch
+from sharpness.training.data import Data
 from sharpness.training.device import configure
 from sharpness.training.loop import train
 from sharpness.training.loss import SmoothedLoss
@@ -122,8 +123,8 @@ def _outcome(spec: dict, data: Data, seeds: list[int], device: torch.device) -> 
             last[str(seed)] = train(spec | {"seed": seed}, data, device, checkpoint).history[-1]
     return {
         "precision": spec["precision"],
-        "accuracy": {seed: record.test_accuracy for seed, record in last.items()},
-        "loss": {seed: record.test_loss for seed, record in last.items()},
+        "accuracy": {seed: row["test_accuracy"] for seed, row in last.items()},
+        "loss": {seed: row["test_loss"] for seed, row in last.items()},
     }
 
 

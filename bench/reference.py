@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from sharpness.problems.matrix_sensing import Run, Setting
+from sharpness.dynamics.matrix_sensing import Run
+from sharpness.problems.matrix_sensing import Settings
 
 
 class StockSAM(torch.optim.Optimizer):
@@ -169,7 +170,7 @@ def train(
     return correct / len(test_loader.dataset)
 
 
-def sense_by_loop(matrices: Tensor, target: Tensor, start: Tensor, run: Run, setting: Setting) -> list[float]:
+def sense_by_loop(matrices: Tensor, target: Tensor, start: Tensor, run: Run, settings: Settings) -> list[float]:
     """The losses of one trajectory of matrix sensing, its loss summed measurement by measurement.
 
     Args:
@@ -177,37 +178,37 @@ def sense_by_loop(matrices: Tensor, target: Tensor, start: Tensor, run: Run, set
         target: X*, (d, d).
         start: U before the first step, (d, k).
         run: the method, "sam" or "usam", and its radius.
-        setting: learning rate and steps.
+        settings: learning rate and steps.
     """
 
     def loss_of(iterate: Tensor) -> Tensor:
         error = iterate @ iterate.T - target
         return sum((matrix * error).sum() ** 2 for matrix in matrices) / (2 * len(matrices))
 
-    return _descend(loss_of, start, run, setting)
+    return _descend(loss_of, start, run, settings)
 
 
-def sense_by_product(matrices: Tensor, target: Tensor, start: Tensor, run: Run, setting: Setting) -> list[float]:
+def sense_by_product(matrices: Tensor, target: Tensor, start: Tensor, run: Run, settings: Settings) -> list[float]:
     """As `sense_by_loop`, with the measurements in one matrix-vector product."""
     flat = matrices.flatten(1)
 
     def loss_of(iterate: Tensor) -> Tensor:
         return (flat @ (iterate @ iterate.T - target).flatten()).square().sum() / (2 * len(flat))
 
-    return _descend(loss_of, start, run, setting)
+    return _descend(loss_of, start, run, settings)
 
 
-def _descend(loss_of: Callable[[Tensor], Tensor], start: Tensor, run: Run, setting: Setting) -> list[float]:
+def _descend(loss_of: Callable[[Tensor], Tensor], start: Tensor, run: Run, settings: Settings) -> list[float]:
     def loss_and_gradient(point: Tensor) -> tuple[float, Tensor]:
         point = point.detach().requires_grad_()
         loss = loss_of(point)
         return loss.item(), torch.autograd.grad(loss, point)[0]
 
     iterate, losses = start, []
-    for _ in range(setting.steps):
+    for _ in range(settings.steps):
         loss, gradient = loss_and_gradient(iterate)
         losses.append(loss)
         scale = run.rho / (gradient.norm() + 1e-12) if run.method == "sam" else run.rho
         _, gradient = loss_and_gradient(iterate + scale * gradient)
-        iterate = iterate - setting.learning_rate * gradient
+        iterate = iterate - settings.learning_rate * gradient
     return losses

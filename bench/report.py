@@ -18,7 +18,6 @@ from sandbox import clean_copy, run, watched_cores
 from tables import markdown
 from workloads import sam_spec
 
-from sharpness import paths
 from sharpness.study import load_study
 from sharpness.training import loop
 from sharpness.training.checkpoint import CheckpointFile
@@ -48,10 +47,7 @@ def measure(device: torch.device, scale: str = "laptop") -> dict:
         jobs = _jobs(folder)
         with chdir(folder):
             study = load_study(scale)
-            runs = {
-                run_id: json.loads((paths.run(scale, run_id) / "run.json").read_text(encoding="utf-8"))
-                for run_id in study.runs
-            }
+            runs = {job.id: job.read() for job in study.runs.values()}
         commands = {
             title: _median_seconds(folder, module, [part.format(scale=scale) for part in arguments])
             for title, (module, arguments, _) in COMMANDS.items()
@@ -67,10 +63,8 @@ def measure(device: torch.device, scale: str = "laptop") -> dict:
         "training": in_runs * (1 - testing - saving),
         "testing": in_runs * testing,
         "checkpoints": in_runs * saving,
-        "matrix sensing and the neuron": _total(job for job in jobs if job["rule"] in ("sense", "neuron")),
-        "tables, figures, claims, report": _total(
-            job for job in jobs if job["rule"] not in ("train", "sense", "neuron")
-        ),
+        "toy problems": _total(job for job in jobs if job["rule"] == "compute"),
+        "tables, figures, claims, report": _total(job for job in jobs if job["rule"] not in ("train", "compute")),
     }
     parts["Snakemake, idle cores"] = wall * cores - sum(parts.values())
     return {

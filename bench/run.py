@@ -26,7 +26,7 @@ from tables import caption, fill
 
 from sharpness import files
 from sharpness.training.device import configure
-from sharpness.training.start_up import skip_compiler_import
+from sharpness.training.process import skip_compiler_import
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path("bench/results")

@@ -14,9 +14,10 @@ from sandbox import clean_copy, run
 from tables import markdown
 
 from sharpness import paths
-from sharpness.evidence.runs import read_histories
-from sharpness.records import COMPLETED, EpochRecord, write_run
+from sharpness.evidence.runs import METRICS, read_histories
+from sharpness.jobs import COMPLETED
 from sharpness.study import Study, load_study
+from sharpness.training.history import history_text
 
 SCALE = "bench"
 TARGETS = {"planned": 10.0, "read": 1.0}
@@ -75,8 +76,7 @@ def tables(result: dict) -> dict[str, str]:
 
 def _write_scale(folder: Path, **settings) -> Study:
     """The smoke scale with other settings, as a scale of the copy."""
-    smoke = yaml.safe_load((folder / "config/scales/smoke.yaml").read_text(encoding="utf-8"))
-    scale = {key: value for key, value in smoke.items() if key != "experiment_seeds"} | settings
+    scale = {"extends": "laptop", "title": "bench", "epochs": 2} | settings
     (folder / f"config/scales/{SCALE}.yaml").write_text(yaml.safe_dump(scale), encoding="utf-8")
     return load_study(SCALE, folder)
 
@@ -84,10 +84,8 @@ def _write_scale(folder: Path, **settings) -> Study:
 def _train(folder: Path, runs: int, epochs: int, cores: int) -> tuple[float, float]:
     study = _write_scale(folder, epochs=epochs, seeds=list(range(runs)))
     shutil.rmtree(folder / paths.results(SCALE), ignore_errors=True)
-    chosen = [
-        run_id for run_id, spec in study.runs.items() if (spec["network"], spec["method"]) == ("wide_resnet", "sgd")
-    ]
-    outputs = [str(paths.run(SCALE, run_id) / "history.csv") for run_id in chosen]
+    chosen = [job for job in study.runs.values() if (job.spec["network"], job.spec["method"]) == ("wide_resnet", "sgd")]
+    outputs = [str(job.data) for job in chosen]
     return run(folder, "snakemake", *outputs, "--cores", str(cores), "--config", f"scale={SCALE}")
 
 
@@ -106,8 +104,12 @@ def _read(folder: Path) -> dict:
     generator = np.random.default_rng(0)
     with chdir(folder):
         study = load_study(SCALE)
-        for run_id in study.runs:
-            history = [EpochRecord(epoch, 0.1, *generator.random(4).tolist()) for epoch in range(1, 41)]
-            write_run(paths.run(SCALE, run_id), history, {"run_id": run_id, "status": COMPLETED})
-        seconds = median(timed(lambda: read_histories(study, list(study.runs))) for _ in range(FEWEST_ROUNDS))
+        jobs = list(study.runs.values())
+        for job in jobs:
+            history = [
+                {"epoch": epoch, "learning_rate": 0.1, **dict(zip(METRICS, generator.random(4).tolist(), strict=True))}
+                for epoch in range(1, 41)
+            ]
+            job.write(history_text(history), COMPLETED, {}, {})
+        seconds = median(timed(lambda: read_histories(jobs)) for _ in range(FEWEST_ROUNDS))
     return {"runs": len(study.runs), "seconds": seconds}

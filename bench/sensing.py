@@ -7,7 +7,10 @@ from measure import interleaved, machine, ratio
 from reference import sense_by_loop, sense_by_product
 from tables import markdown, times
 
-from sharpness.problems.matrix_sensing import Run, Setting, sweep
+from sharpness.dynamics.matrix_sensing import Run
+from sharpness.problems.matrix_sensing import Settings, compute
+from sharpness.settings import build
+from sharpness.study import load_study
 
 OURS, LOOP, PRODUCT = "sweep", "loop", "product"
 TITLES = {
@@ -16,41 +19,37 @@ TITLES = {
     LOOP: "one trajectory, measurement by measurement",
 }
 TARGET = 50.0
-DEFAULT = Setting()
-RUNS = [Run(method, rho) for method in ("sam", "usam") for rho in (0.001, 0.005, 0.01, 0.1)]
 
 
-def measure(
-    device: torch.device, budget: float = 20.0, setting: Setting = DEFAULT, runs: list[Run] = RUNS, draws: int = 20
-) -> dict:
+def measure(device: torch.device, budget: float = 20.0, settings: Settings | None = None) -> dict:
     """Time a sweep, measurements and starts included, and a single trajectory of both references, without theirs.
 
     Args:
         device: where.
         budget: seconds.
-        setting: by default the report's.
-        runs: by default the study's methods and radii.
-        draws: of the sweep; by default the study's.
+        settings: of the sweep; by default the study's.
     """
+    settings = settings or build(Settings, load_study("laptop").problems["sensing"].spec, "laptop", "sensing")
     generator = torch.Generator().manual_seed(0)
 
     def gaussian(*shape: int) -> torch.Tensor:
         return torch.randn(shape, dtype=torch.float64, generator=generator).to(device)
 
-    side = setting.dimension
-    matrices = gaussian(setting.measurements, side, side)
-    factor, start = gaussian(side, setting.rank), gaussian(side, setting.iterate_rank)
-    problem = (matrices, factor @ factor.T / side, start / side**0.5, runs[0], setting)
+    side = settings.dimension
+    matrices = gaussian(settings.measurements, side, side)
+    factor, start = gaussian(side, settings.rank), gaussian(side, settings.iterate_rank)
+    run = Run(settings.methods[0], settings.rho[0])
+    problem = (matrices, factor @ factor.T / side, start / side**0.5, run, settings)
     seconds = interleaved(
         {
-            OURS: lambda: sweep(setting, runs, draws, device=device),
+            OURS: lambda: compute(settings, device),
             PRODUCT: lambda: sense_by_product(*problem),
             LOOP: lambda: sense_by_loop(*problem),
         },
         budget,
         device,
     )
-    trajectories = {OURS: draws * len(runs), PRODUCT: 1, LOOP: 1}
+    trajectories = {OURS: settings.draws * len(settings.methods) * len(settings.rho), PRODUCT: 1, LOOP: 1}
     rows = [
         {
             "name": name,

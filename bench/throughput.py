@@ -16,13 +16,12 @@ from reference import train as train_stock
 from tables import markdown, times
 from workloads import sam_spec
 
-from sharpness.networks import build_network
-from sharpness.study import network_arguments
+from sharpness.arrays import Arrays, channel_statistics
+from sharpness.networks import build_network, network_arguments
 from sharpness.training.checkpoint import CheckpointFile
-from sharpness.training.datasets import Arrays, channel_statistics
 from sharpness.training.device import configure
 from sharpness.training.loop import train
-from sharpness.training.start_up import skip_compiler_import
+from sharpness.training.process import skip_compiler_import
 
 WORKERS = 2  # of each of the stock loop's loaders, as its example has by default
 RUNS_ON_A_GPU = 4
@@ -160,10 +159,10 @@ def _train_stock(case: Case, device: torch.device, threads: int) -> None:
     torch.set_num_threads(threads)
     network = build_network(
         spec["network"],
+        network_arguments(spec),
         in_channels=arrays.train_images.shape[3],
         image_size=arrays.train_images.shape[1],
         num_classes=len(arrays.classes),
-        **network_arguments(spec),
     ).to(device)
     train_set, test_set = (arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels)
     train_stock(

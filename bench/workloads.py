@@ -35,7 +35,7 @@ class Workload:
         """The network in training mode, always with the same weights."""
         torch.manual_seed(0)
         network = build_network(
-            self.network, in_channels=self.channels, image_size=self.image_size, num_classes=CLASSES, **self.size
+            self.network, self.size, in_channels=self.channels, image_size=self.image_size, num_classes=CLASSES
         )
         return network.to(device, memory_format=memory_format)
 
@@ -71,8 +71,9 @@ def wrn_22_8(batch_size: int = 16) -> Workload:
 def sam_spec(scale: str = "laptop") -> dict:
     """The spec of the study's SAM run on the WideResNet, ρ = 0.05, with the first of the scale's seeds."""
     runs = load_study(scale).runs.values()
+    specs = (job.spec for job in runs)
     return next(
-        spec for spec in runs if (spec["network"], spec["method"], spec.get("rho")) == ("wide_resnet", "sam", 0.05)
+        spec for spec in specs if (spec["network"], spec["method"], spec.get("rho")) == ("wide_resnet", "sam", 0.05)
     )
 
 

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import synthetic
 
+from sharpness.compute import compute
 from sharpness.evidence.claims import write_claims
-from sharpness.evidence.figures import write_figure
 from sharpness.evidence.report import write_report
 from sharpness.evidence.runs import write_runs
-from sharpness.evidence.tables import write_table
-from sharpness.problems.job import run_neuron
 from sharpness.study import Study, load_study
 
 SCALE = "smoke"
@@ -32,12 +30,11 @@ def _built() -> Path:
     atexit.register(shutil.rmtree, folder)
     # Long enough for three drops of the learning rate, and with spread over the seeds.
     study = synthetic.project(folder, SCALE, epochs=12, seeds=[0, 10, 42], experiment_seeds={})
-    shutil.copytree(synthetic.ROOT / "workflow/report", folder / "workflow/report")
     with contextlib.chdir(folder):
         lost = synthetic.find(study, network="vgg", method="asam", seed=10)
         synthetic.write_all(study, diverging=dict.fromkeys(lost, 5))
         synthetic.write_sensing(study)
-        run_neuron(study)
+        compute(study.problems["neuron"])
         write_artifacts(study)
         write_report(study)
     return folder
@@ -47,8 +44,5 @@ def write_artifacts(study: Study) -> None:
     """Write everything that the report shows."""
     write_runs(study)
     write_claims(study)
-    for name in study.artifacts:
-        if name.startswith("table"):
-            write_table(study, name)
-        else:
-            write_figure(study, name)
+    for artifact in study.artifacts.values():
+        artifact.write(study)

@@ -67,7 +67,7 @@ def edit(file: Path, change: Callable[[dict], object]) -> None:
 def find_run(folder: Path, scale: str = "smoke", **values: object) -> str:
     """The first run_id of a scale whose spec has these values."""
     runs = load_study(scale, folder).runs
-    return next(name for name, spec in runs.items() if all(spec.get(key) == value for key, value in values.items()))
+    return next(name for name, job in runs.items() if all(job.spec.get(key) == value for key, value in values.items()))
 
 
 def environment(folder: Path, **extra: str) -> dict[str, str]:

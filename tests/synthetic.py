@@ -3,16 +3,15 @@
 import hashlib
 import math
 import shutil
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from sharpness import files, paths
-from sharpness.records import COMPLETED, DIVERGED, EpochRecord, write_run
-from sharpness.study import SENSING_SEMANTICS, TRAINING_SEMANTICS, Study, load_study, sensing_id
+from sharpness.jobs import COMPLETED, DIVERGED, Job
+from sharpness.study import Study, load_study
+from sharpness.training.history import history_text
 from sharpness.training.schedule import drops, learning_rate
 
 ROOT = Path(__file__).parents[1]
@@ -44,20 +43,21 @@ def project(folder: Path, scale: str = "smoke", **settings) -> Study:
     The paths of what the study makes are relative: a test then changes its working directory to `folder`.
     """
     shutil.copytree(ROOT / "config", folder / "config")
-    shutil.copytree(ROOT / "workflow/schemas", folder / "workflow/schemas")
+    for name in ("schemas", "report"):
+        shutil.copytree(ROOT / "workflow" / name, folder / "workflow" / name)
     file = folder / f"config/scales/{scale}.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text(encoding="utf-8")) | settings), encoding="utf-8")
     return load_study(scale, folder)
 
 
-def record(spec: dict, epoch: int, **values: float) -> EpochRecord:
+def record(spec: dict, epoch: int, **values: float) -> dict:
     """One row of a history; what is not given is a run at rest with loss 0.1 and accuracy 0.9."""
     rest = {"train_loss": 0.1, "train_accuracy": 0.9, "test_loss": 0.1, "test_accuracy": 0.9} | values
     rate = learning_rate(epoch, spec["epochs"], spec["learning_rate"], spec["milestones"], spec["learning_rate_factor"])
-    return EpochRecord(epoch, rate, **rest)
+    return {"epoch": epoch, "learning_rate": rate, **rest}
 
 
-def history(spec: dict, diverges_at: int | None = None) -> list[EpochRecord]:
+def history(spec: dict, diverges_at: int | None = None) -> list[dict]:
     """A plausible history of a run, the same for the same spec; if it diverges, its last row has an infinite loss."""
     seed = hashlib.sha256(f"{spec['network']} {spec['method']} {spec.get('rho')} {spec['seed']}".encode()).digest()
     generator = np.random.default_rng(list(seed))
@@ -80,44 +80,39 @@ def history(spec: dict, diverges_at: int | None = None) -> list[EpochRecord]:
     return records
 
 
-def write(study: Study, run_id: str, records: list[EpochRecord]) -> None:
+def write(study: Study, run_id: str, records: list[dict]) -> None:
     """Write a run as a training job does; a history with a number that is not finite is that of a diverged run."""
-    diverged = not all(math.isfinite(value) for row in records for value in astuple(row))
-    run = {
-        "run_id": run_id,
-        "spec": study.runs[run_id],
-        "training_semantics": TRAINING_SEMANTICS,
-        "status": DIVERGED if diverged else COMPLETED,
-        "epochs": len(records),
-        "data_sha256": "0" * 64,
-        "provenance": PROVENANCE,
-        "cost": COST,
-    }
-    write_run(paths.run(study.scale, run_id), records, run)
+    diverged = not all(math.isfinite(value) for row in records for value in row.values())
+    more = {"epochs": len(records), "classes": 10, "data_sha256": "0" * 64}
+    status = DIVERGED if diverged else COMPLETED
+    study.runs[run_id].write(history_text(records), status, PROVENANCE, COST, **more)
 
 
 def write_all(study: Study, diverging: dict[str, int] | None = None) -> None:
     """Write a plausible history for every run of the study; `diverging` says at which epoch a run diverges."""
-    for run_id, spec in study.runs.items():
-        write(study, run_id, history(spec, (diverging or {}).get(run_id)))
+    for run_id, job in study.runs.items():
+        write(study, run_id, history(job.spec, (diverging or {}).get(run_id)))
 
 
 def find(study: Study, **values) -> list[str]:
     """The run_ids whose specs have these values, in the study's order."""
     return [
-        run_id for run_id, spec in study.runs.items() if all(spec.get(key) == value for key, value in values.items())
+        run_id
+        for run_id, job in study.runs.items()
+        if all(job.spec.get(key) == value for key, value in values.items())
     ]
 
 
 def sensing_losses(study: Study) -> pd.DataFrame:
     """A plausible sweep: SAM falls, and USAM does at small radii only, beyond every number at ρ = 0.1 from step 5."""
     generator = np.random.default_rng(0)
+    spec = study.problems["sensing"].spec
     rows = []
-    for method in study.sensing["methods"]:
-        for rho in study.sensing["rho"]:
-            for draw in range(study.sensing["draws"]):
+    for method in spec["methods"]:
+        for rho in spec["rho"]:
+            for draw in range(spec["draws"]):
                 scale = generator.lognormal(0, 0.1)
-                for step in range(1, study.sensing["steps"] + 1):
+                for step in range(1, spec["steps"] + 1):
                     loss = 5 * scale * 0.6 ** (step - 1)
                     if method == "usam" and rho >= 0.1 and step > 1:
                         exponent = 10.0 ** (step - 1) * scale / 7
@@ -128,14 +123,9 @@ def sensing_losses(study: Study) -> pd.DataFrame:
 
 def write_sensing(study: Study, losses: pd.DataFrame | None = None) -> None:
     """Write a sweep's losses as its job does."""
-    losses = sensing_losses(study) if losses is None else losses
-    folder = paths.sensing(study.scale, sensing_id(study.sensing))
-    identity = {"sensing_id": folder.name, "spec": study.sensing, "sensing_semantics": SENSING_SEMANTICS}
-    write_problem(folder / "losses.csv", losses, identity)
+    write_problem(study.problems["sensing"], sensing_losses(study) if losses is None else losses)
 
 
-def write_problem(path: Path, data: pd.DataFrame, identity: dict) -> None:
-    """Write what a problem's job leaves: its data, and run.json beside it."""
-    files.write_text(path, data.to_csv(index=False, na_rep="nan", lineterminator="\n"))
-    run = {**identity, "provenance": PROVENANCE, "cost": COST, "sha256": files.sha256(path)}
-    files.write_json(path.parent / "run.json", run)
+def write_problem(job: Job, data: pd.DataFrame) -> None:
+    """Write what a toy problem's job leaves."""
+    job.write(data.to_csv(index=False, na_rep="nan", lineterminator="\n"), COMPLETED, PROVENANCE, COST)

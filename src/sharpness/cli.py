@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from sharpness import __version__
-from sharpness.errors import UserError, is_out_of_memory
-from sharpness.study import Study, check_config, load_config, load_study, scale_names
+from sharpness.errors import UserError, is_out_of_memory, unknown
+from sharpness.scales import scale_names
+from sharpness.study import check_config, load_config, load_run, load_study
 
 # Each verb imports what it needs when it runs: help must not wait for torch, nor a figure either.
 
@@ -35,48 +36,41 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from sharpness.training.job import run_training
-    from sharpness.training.signals import Interrupted
+    from sharpness.training.process import Interrupted
 
     config = _config(options)
-    study = load_study(options.scale)
+    job, dataset = load_run(options.scale, options.run)
     try:
         outcome = run_training(
-            study,
-            options.run,
-            Path(config["data_dir"]),
-            config["device"],
-            config["runs_per_gpu"],
-            config["cuda_graph"],
+            job, dataset, Path(config["data_dir"]), config["device"], config["runs_per_gpu"], config["cuda_graph"]
         )
     except Interrupted as interruption:
-        print(f"sharpness: {options.run}: {interruption}; run again to continue", file=sys.stderr)
+        print(f"sharpness: {job.id}: {interruption}; run again to continue", file=sys.stderr)
         return 128 + interruption.signal
     last = outcome.history[-1]
     print(
-        f"{options.run}: {outcome.status} after {last.epoch} epochs, test accuracy {last.test_accuracy:.4f}, "
-        f"test loss {last.test_loss:.4f}, {outcome.seconds:.1f} s"
+        f"{job.id}: {outcome.status} after {last['epoch']} epochs, test accuracy {last['test_accuracy']:.4f}, "
+        f"test loss {last['test_loss']:.4f}, {outcome.seconds:.1f} s"
     )
     return 0
 
 
+def _compute(options: argparse.Namespace) -> None:
+    from sharpness.compute import compute
+
+    study = load_study(options.scale)
+    problems = {job.id: job for job in study.problems.values()}
+    if options.job not in problems:
+        raise unknown("problem", options.job, problems, f"scale {options.scale}")
+    compute(problems[options.job])
+
+
 def _data(options: argparse.Namespace) -> None:
-    from sharpness.training.datasets import prepare
+    from sharpness.datasets import prepare
 
     config = _config(options)
     study = load_study(options.scale)
     print(prepare(study.settings["dataset"], Path(config["data_dir"]), sys.stderr.isatty()))
-
-
-def _sense(options: argparse.Namespace) -> None:
-    from sharpness.problems.job import run_sensing
-
-    run_sensing(load_study(options.scale))
-
-
-def _neuron(options: argparse.Namespace) -> None:
-    from sharpness.problems.job import run_neuron
-
-    run_neuron(load_study(options.scale))
 
 
 def _estimate(options: argparse.Namespace) -> None:
@@ -86,8 +80,8 @@ def _estimate(options: argparse.Namespace) -> None:
     config = _config(options)
     study = load_study(options.scale)
     with claim_device(config["device"], config["runs_per_gpu"]) as device:
-        estimates = estimate(study, Path(config["data_dir"]), device)
-        print(describe(study, estimates, device, runs_at_once(device, config["runs_per_gpu"])))
+        estimates = estimate(list(study.runs.values()), study.settings["dataset"], Path(config["data_dir"]), device)
+        print(describe(study.scale, estimates, device, runs_at_once(device, config["runs_per_gpu"])))
 
 
 def _runs(options: argparse.Namespace) -> None:
@@ -96,16 +90,9 @@ def _runs(options: argparse.Namespace) -> None:
     write_runs(load_study(options.scale))
 
 
-def _table(options: argparse.Namespace) -> None:
-    from sharpness.evidence.tables import write_table
-
-    write_table(_study_with(options), options.name)
-
-
-def _figure(options: argparse.Namespace) -> None:
-    from sharpness.evidence.figures import write_figure
-
-    write_figure(_study_with(options), options.name)
+def _artifact(options: argparse.Namespace) -> None:
+    study = load_study(options.scale)
+    study.artifact(options.name).write(study)
 
 
 def _claims(options: argparse.Namespace) -> None:
@@ -131,13 +118,6 @@ def _verify(options: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
-def _study_with(options: argparse.Namespace) -> Study:
-    """The study, once it is known to have the artifact asked for."""
-    study = load_study(options.scale)
-    study.artifact(options.name)
-    return study
-
-
 def _config(options: argparse.Namespace) -> dict:
     """config/config.yaml, overridden by the options given."""
     config = load_config()
@@ -152,7 +132,7 @@ def _remedy(error: OSError) -> str:
             return "the disk or quota is full: free some space and run again; finished work is kept"
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return "make it writable and readable for you, and run again"
-    return "mend this and run again"
+    return "fix this and run again"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -195,13 +175,13 @@ def _parser() -> argparse.ArgumentParser:
         help="on a GPU, replay each step as one CUDA graph (default: config/config.yaml's)",
     )
     training.add_argument("--run", required=True, help="its run_id, the name of its folder; runs.csv lists them")
-    verb("sense", _sense, "run the matrix sensing sweep and write its losses.csv and run.json")
-    verb("neuron", _neuron, "run the single-neuron descents and write their end_points.csv and run.json")
-    verb("runs", _runs, "collect every run into runs.csv, one row each")
-    table = verb("table", _table, "write one table as CSV, Markdown and LaTeX")
-    table.add_argument("name", help="table1, table2 or table3")
-    figure = verb("figure", _figure, "draw one figure as PDF, PNG and SVG, with the CSV behind it")
-    figure.add_argument("name", help="figure1 to figure5")
+    problem = verb("compute", _compute, "compute one toy problem and write its data.csv and run.json")
+    problem.add_argument("--job", required=True, help="its id, the name of its folder")
+    verb("runs", _runs, "collect every training run into runs.csv, one row each")
+    table = verb("table", _artifact, "write one table as CSV, Markdown and LaTeX")
+    table.add_argument("name", help="its name in config/study.yaml, such as table1")
+    figure = verb("figure", _artifact, "draw one figure as PDF, PNG and SVG, with the CSV behind it")
+    figure.add_argument("name", help="its name in config/study.yaml, such as figure1")
     verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv")
     verb("report", _report, "write report.html, report.pdf and MANIFEST.json")
     verb("verify", _verify, "compare all results of the scale with the tree; print what is missing, stale or altered")

@@ -27,7 +27,12 @@ def setting(key: str) -> Iterator[None]:
 
 def unknown(kind: str, name: object, known: Iterable[str], where: str) -> UserError:
     """The error for a name that is not among the known ones, with the nearest of them as a suggestion."""
-    return UserError(f"{where}: unknown {kind} '{name}'; {suggestion(name, sorted(known))}")
+    return UserError(f"{where}: {not_known(kind, name, known)}")
+
+
+def not_known(kind: str, name: object, known: Iterable[str]) -> str:
+    """As `unknown`, the message without its place."""
+    return f"unknown {kind} '{name}'; {suggestion(name, sorted(known))}"
 
 
 def suggestion(name: object, known: Iterable[object]) -> str:

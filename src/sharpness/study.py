@@ -1,48 +1,59 @@
-"""From config/ to run specs: what the study trains at a scale, and what each artifact shows.
+"""From config/ to a study at one scale: its jobs, what each table and figure shows, and the claims that are judged.
 
-A run is its spec, one flat JSON object. Its run_id is a readable slug with a short hash of the canonical JSON and of
-the version of the training semantics, so a changed setting is a new path and equal runs are one run, whichever
-artifacts ask for them.
+Everything in config/ that can be known to be wrong is refused here, before anything is computed.
 """
 
-import hashlib
-import json
-from dataclasses import dataclass
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sharpness import registry
 from sharpness.config import check, read_config
-from sharpness.errors import UserError, unknown
+from sharpness.errors import SettingError, UserError, not_known, unknown
+from sharpness.experiments import expand_experiments
+from sharpness.jobs import Job, canonical
+from sharpness.scales import read_scale, scale_file
+from sharpness.settings import build, plain, require
 
-# Raise this when a change to the ascent step, the networks, the data or the loop changes what the same spec computes.
-TRAINING_SEMANTICS = 1
+if TYPE_CHECKING:
+    from sharpness.evidence.artifact import Artifact
+    from sharpness.evidence.quantity import Quantity
 
-# The same for matrix sensing.
-SENSING_SEMANTICS = 1
-
-# The same for the single neuron.
-NEURON_SEMANTICS = 1
-
-CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
-ASCENT_KEYS = ("p", "geometry", "eta", "normalization")
+STUDY = "config/study.yaml"
+CLAIMS = "config/claims.yaml"
+PUBLISHED = "config/published.yaml"
+SECTIONS = Path("workflow/report/sections")
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A table or figure of the report: the runs that it rests on and what of them it shows.
+class Part:
+    """A part of a claim: one quantity, put to one test.
 
     Attributes:
-        name: "table1" ... "figure5".
-        run_ids: the training runs that it rests on, in the study's order.
-        settings: its entry in config/study.yaml; its seed is the scale's first one where the scale lacks that.
+        name: the claim's and a letter, such as "F1a".
+        statement: what it says.
+        quantity: what is measured.
+        test: the test's entry in config/claims.yaml.
     """
 
     name: str
-    run_ids: tuple[str, ...]
-    settings: dict
+    statement: str
+    quantity: "Quantity"
+    test: dict
 
-    @property
-    def needs_sensing(self) -> bool:
-        return "sensing" in self.settings
+
+@dataclass(frozen=True)
+class Claim:
+    """A finding that is judged by its parts; section is that of the report to which it belongs."""
+
+    name: str
+    statement: str
+    section: str
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -52,47 +63,86 @@ class Study:
     Attributes:
         scale: name of the scale, a file of config/scales/.
         settings: the scale's settings.
-        methods: the methods of config/study.yaml, by name.
         training: the training recipe of config/study.yaml.
-        runs: spec of every training run, by run_id, in the study's order.
-        sensing: spec of the matrix sensing sweep.
-        neuron: spec of the single-neuron descents.
+        methods: its methods, by name.
+        experiments: its experiments, by name: the training runs of each, in the study's order.
+        problems: its toy problems, by name.
+        sections: the report's sections, in order: the toy problems that belong to each, by name.
         artifacts: the tables and figures, by name.
+        level: of every interval of the claims.
+        claims: the claims, in order.
     """
 
     scale: str
     settings: dict
-    methods: dict
     training: dict
-    runs: dict[str, dict]
-    sensing: dict
-    neuron: dict
-    artifacts: dict[str, Artifact]
+    methods: dict
+    experiments: dict[str, list[Job]]
+    problems: dict[str, Job]
+    sections: dict[str, list[str]]
+    artifacts: dict[str, "Artifact"]
+    level: float
+    claims: list[Claim]
 
-    def spec(self, run_id: str) -> dict:
-        """The spec of a run.
+    @cached_property
+    def runs(self) -> dict[str, Job]:
+        """The training runs, by id; several experiments may share one."""
+        return {job.id: job for jobs in self.experiments.values() for job in jobs}
+
+    @cached_property
+    def jobs(self) -> dict[str, Job]:
+        """Everything that the study computes, by id."""
+        return {**self.runs, **{job.id: job for job in self.problems.values()}}
+
+    def job(self, identity: str) -> Job:
+        """A job by its id.
 
         Raises:
-            UserError: the study has no such run at this scale.
+            UserError: the study has no such job at this scale.
         """
-        if run_id not in self.runs:
-            raise unknown("run", run_id, self.runs, f"scale {self.scale}")
-        return self.runs[run_id]
+        return _lookup("job", identity, self.jobs, f"scale {self.scale}")
 
-    def artifact(self, name: str) -> Artifact:
+    def artifact(self, name: str) -> "Artifact":
         """A table or figure by name.
 
         Raises:
             UserError: there is no such artifact.
         """
-        if name not in self.artifacts:
-            raise unknown("artifact", name, self.artifacts, "config/study.yaml")
-        return self.artifacts[name]
+        return _lookup("artifact", name, self.artifacts, STUDY)
+
+    def problem(self, name: str, kind: str) -> Job:
+        """A toy problem of a kind by its name.
+
+        Raises:
+            SettingError: there is no such problem, or it is of another kind.
+        """
+        known = [problem for problem, job in self.problems.items() if job.kind == kind]
+        require(name in known, not_known(f"{kind} problem", name, known))
+        return self.problems[name]
+
+    def resolved(self) -> dict:
+        """All settings that decide the results, as config/ gives them."""
+        return {
+            "scale": self.scale,
+            "settings": self.settings,
+            "training": self.training,
+            "methods": self.methods,
+            "problems": {name: job.spec for name, job in self.problems.items()},
+            "sections": self.sections,
+            "artifacts": {name: _described(artifact) for name, artifact in self.artifacts.items()},
+            "level": self.level,
+            "claims": {
+                part.name: {"statement": part.statement, "quantity": _described(part.quantity), "test": part.test}
+                for claim in self.claims
+                for part in claim.parts
+            },
+            "semantics": {job.kind: job.semantics for job in self.jobs.values()},
+        }
 
 
 def load_config(root: Path = Path()) -> dict:
     """config/config.yaml, checked."""
-    return read_config(root / "config/config.yaml", root / CONFIG_SCHEMA)
+    return read_config(root / "config/config.yaml", _schema("config", root))
 
 
 def check_config(config: dict, root: Path = Path()) -> None:
@@ -101,16 +151,24 @@ def check_config(config: dict, root: Path = Path()) -> None:
     Raises:
         UserError: the first fault found.
     """
-    check(config, root / CONFIG_SCHEMA, "config (config/config.yaml and --config)")
+    check(config, _schema("config", root), "config (config/config.yaml and --config)")
 
 
-def scale_names(root: Path = Path()) -> list[str]:
-    """The scales on offer, one for each file of config/scales/."""
-    return sorted(path.stem for path in (root / "config/scales").glob("[!.]*.yaml"))
+def load_run(scale: str, identity: str) -> tuple[Job, dict]:
+    """One training run by its id, and the scale's `dataset` settings.
+
+    The rest of the study is not loaded: what it takes to check it would cost each run half a second of imports.
+
+    Raises:
+        UserError: a file is faulty, or there is no such run.
+    """
+    experiments = expand_experiments(scale, _read_design(Path()), Path())
+    runs = {job.id: job for jobs in experiments.values() for job in jobs}
+    return _lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
 
 
 def load_study(scale: str, root: Path = Path()) -> Study:
-    """Read the study's configuration and expand it into the runs of one scale.
+    """Read and check the study at one scale.
 
     Args:
         scale: name of a file of config/scales/, without its suffix.
@@ -119,149 +177,131 @@ def load_study(scale: str, root: Path = Path()) -> Study:
     Raises:
         UserError: a configuration file is faulty, or names something that does not exist.
     """
-    schemas = root / "workflow/schemas"
-    design = read_config(root / "config/study.yaml", schemas / "study.schema.yaml")
-    if scale not in scale_names(root):
-        raise unknown("scale", scale, scale_names(root), "config/scales/")
-    scale_file = root / f"config/scales/{scale}.yaml"
-    settings = read_config(scale_file, schemas / "scale.schema.yaml")
-    for name in settings.get("experiment_seeds", {}):
-        if name not in design["experiments"]:
-            raise unknown("experiment", name, design["experiments"], f"{scale_file}: experiment_seeds")
-    _check_methods(design["methods"])
-
-    runs: dict[str, dict] = {}
-    experiments: dict[str, list[str]] = {}
-    for name, experiment in design["experiments"].items():
-        expanded = {run_id(spec): spec for spec in _expand(name, experiment, design, settings)}
-        experiments[name] = list(expanded)
-        runs |= expanded
-
-    sensing = {**design["sensing"], "draws": settings["sensing_draws"]}
-    artifacts = {
-        name: _artifact(name, entry, experiments, runs, sensing) for name, entry in design["artifacts"].items()
-    }
-    return Study(scale, settings, design["methods"], design["training"], runs, sensing, design["neuron"], artifacts)
+    design, settings = _read_design(root), read_scale(scale, root)
+    judged = read_config(root / CLAIMS, _schema("claims", root))
+    study = Study(
+        scale,
+        settings,
+        design["training"],
+        design["methods"],
+        expand_experiments(scale, design, root),
+        _problems(scale, design, settings),
+        {
+            section: [name for name, entry in design["problems"].items() if entry["section"] == section]
+            for section in design["sections"]
+        },
+        _artifacts(design, read_config(root / PUBLISHED, _schema("published", root))),
+        judged["level"],
+        [_claim(name, claim, judged["tests"], design["sections"]) for name, claim in judged["claims"].items()],
+    )
+    _check_references(study, root)
+    return study
 
 
-def published(root: Path = Path()) -> dict:
-    """config/published.yaml, the numbers printed in the original report, checked."""
-    return read_config(root / "config/published.yaml", root / "workflow/schemas/published.schema.yaml")
-
-
-def canonical(spec: dict) -> str:
-    """The one JSON text of a spec: sorted keys, no spaces."""
-    return json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def run_id(spec: dict) -> str:
-    """A run's name: what a reader wants to know of it, and a hash of everything that defines it."""
-    rho = f"-rho{spec['rho']:g}" if spec["optimizer"] == "sam" else ""
-    return f"{spec['network']}-{spec['method']}{rho}-seed{spec['seed']}-{_digest(spec, TRAINING_SEMANTICS)}"
-
-
-def sensing_id(spec: dict) -> str:
-    """The name of a matrix sensing sweep."""
-    return f"matrix-sensing-{_digest(spec, SENSING_SEMANTICS)}"
-
-
-def neuron_id(spec: dict) -> str:
-    """The name of the single-neuron descents."""
-    return f"single-neuron-{_digest(spec, NEURON_SEMANTICS)}"
-
-
-def network_arguments(spec: dict) -> dict:
-    """The size arguments of a spec's network, which the flat spec holds with the prefix "network_"."""
-    return {key.removeprefix("network_"): value for key, value in spec.items() if key.startswith("network_")}
-
-
-def _digest(spec: dict, semantics: int) -> str:
-    return hashlib.sha256(f"{semantics}\n{canonical(spec)}".encode()).hexdigest()[:10]
-
-
-def _expand(name: str, experiment: dict, design: dict, settings: dict) -> list[dict]:
-    """The specs of one experiment: networks × methods × radii × seeds."""
-    where = f"config/study.yaml: experiments.{name}"
-    seeds = settings.get("experiment_seeds", {}).get(name, settings["seeds"])
-    specs = []
-    for network in experiment["networks"]:
-        if network not in settings["networks"]:
-            raise unknown("network", network, settings["networks"], where)
-        for entry in experiment["runs"]:
-            if entry["method"] not in design["methods"]:
-                raise unknown("method", entry["method"], design["methods"], where)
-            method = design["methods"][entry["method"]]
-            if (method["optimizer"] == "sam") != ("rho" in entry):
-                remedy = "give it a list of radii, rho" if method["optimizer"] == "sam" else "remove its rho"
-                raise UserError(f"{where}: method {entry['method']}: {remedy}")
-            for rho in entry.get("rho", [0.0]):
-                specs += [_spec(network, entry["method"], method, rho, seed, design, settings) for seed in seeds]
-    return specs
-
-
-def _spec(network: str, name: str, method: dict, rho: float, seed: int, design: dict, settings: dict) -> dict:
-    dataset, training = settings["dataset"], design["training"]
-    ascent = {"rho": float(rho), **{key: method[key] for key in ASCENT_KEYS if key in method}}
-    if "p" in ascent:
-        ascent["p"] = ascent["p"] if ascent["p"] == "inf" else float(ascent["p"])
-        ascent["eta"] = float(ascent.get("eta", 0.0))
-    return {
-        "dataset": dataset["name"],
-        # A folder of images has no other name than its title; where it lies on this machine is not the run's identity.
-        **({"dataset_title": dataset["title"]} if dataset["name"] == "image_folder" else {}),
-        "crop_padding": dataset["crop_padding"],
-        "flip": dataset["flip"],
-        "cutout": dataset["cutout"],
-        "network": network,
-        **{f"network_{key}": value for key, value in settings["networks"][network].items()},
-        "method": name,
-        "optimizer": method["optimizer"],
-        **(ascent if method["optimizer"] == "sam" else {}),
-        "learning_rate": float(training["learning_rate"]),
-        "milestones": [float(fraction) for fraction in training["milestones"]],
-        "learning_rate_factor": float(training["learning_rate_factor"]),
-        "momentum": float(training["momentum"]),
-        "weight_decay": float(training["weight_decay"]),
-        "label_smoothing": float(training["label_smoothing"]),
-        "epochs": settings["epochs"],
-        "batch_size": settings["batch_size"],
-        "precision": settings["precision"],
-        "seed": seed,
-    }
-
-
-def _check_methods(methods: dict) -> None:
-    """Two names for one method would train the same run twice."""
+def _read_design(root: Path) -> dict:
+    design = read_config(root / STUDY, _schema("study", root))
     seen: dict[str, str] = {}
-    for name, method in methods.items():
+    for name, method in design["methods"].items():
         definition = canonical({key: value for key, value in method.items() if key != "title"})
-        if definition in seen:
-            raise UserError(
-                f"config/study.yaml: methods {seen[definition]} and {name} are the same method; keep one of the two"
-            )
+        if definition in seen:  # two names for one method would train the same run twice
+            raise UserError(f"{STUDY}: methods {seen[definition]} and {name} are the same method; keep one of the two")
         seen[definition] = name
+    return design
 
 
-def _artifact(name: str, entry: dict, experiments: dict, runs: dict, sensing: dict) -> Artifact:
-    """An artifact with its runs, once it is known that everything that it shows is computed."""
-    where = f"config/study.yaml: artifacts.{name}"
-    missing = set(entry.get("sensing", [])) - set(sensing["rho"])
-    if missing:
-        raise UserError(f"{where}: sensing radius {min(missing)} is not swept; add it to sensing.rho")
-    if entry.get("steps", 0) > sensing["steps"]:
-        raise UserError(f"{where}: steps is {entry['steps']}, but sensing.steps is {sensing['steps']}; show no more")
-    if "experiment" not in entry:
-        return Artifact(name, (), entry)
-    if entry["experiment"] not in experiments:
-        raise unknown("experiment", entry["experiment"], experiments, where)
-    trained = {identity: runs[identity] for identity in experiments[entry["experiment"]]}
-    networks = {spec["network"] for spec in trained.values()}
-    if "network" in entry:
-        if entry["network"] not in networks:
-            raise unknown("network", entry["network"], networks, where)
-        networks = {entry["network"]}
-    seeds = list(dict.fromkeys(spec["seed"] for spec in trained.values()))
-    if "seed" in entry and entry["seed"] not in seeds:
-        entry = entry | {"seed": seeds[0]}
-    shown = tuple(identity for identity, spec in trained.items() if spec["network"] in networks)
-    return Artifact(name, shown, entry)
+def _problems(scale: str, design: dict, settings: dict) -> dict[str, Job]:
+    own = settings.get("problems", {})
+    for name in own:
+        _lookup("problem", name, design["problems"], f"{scale_file(scale)}: problems")
+    problems = {}
+    for name, entry in design["problems"].items():
+        key = f"problems.{name}"
+        _check_section(entry["section"], design["sections"], f"{STUDY}: {key}")
+        module = registry.load("problems", entry["kind"], f"{STUDY}: {key}")
+        file = scale_file(scale) if name in own else STUDY
+        values = _without(entry, "kind", "section") | own.get(name, {})
+        spec = plain(build(module.Settings, values, file, key))
+        problems[name] = Job(entry["kind"], spec, module.SEMANTICS, entry["kind"].replace("_", "-"), scale)
+    return problems
+
+
+def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
+    for name in published:
+        _lookup("artifact", name, design["artifacts"], PUBLISHED)
+    artifacts = {}
+    for name, entry in design["artifacts"].items():
+        key = f"artifacts.{name}"
+        _check_section(entry["section"], design["sections"], f"{STUDY}: {key}")
+        kind = registry.load("evidence.artifacts", entry["kind"], f"{STUDY}: {key}").KIND
+        if not name.startswith(kind.prefix):
+            raise UserError(f"{STUDY}: {key} is a {kind.prefix}; name it {kind.prefix} and a number")
+        rows = published.get(name, [])
+        if rows and kind.Published is None:
+            raise UserError(f"{PUBLISHED}: {name} shows no published values; remove them")
+        artifact = build(kind, _without(entry, "kind") | {"name": name}, STUDY, key)
+        shown = tuple(build(kind.Published, row, PUBLISHED, f"{name}.{i}") for i, row in enumerate(rows))
+        artifacts[name] = replace(artifact, published=shown)
+    return artifacts
+
+
+def _claim(name: str, claim: dict, tests: dict, sections: list[str]) -> Claim:
+    where = f"{CLAIMS}: {name}"
+    _check_section(claim["section"], sections, where)
+    parts = []
+    for letter, entry in zip(string.ascii_lowercase, claim["parts"], strict=False):
+        kind = registry.load("evidence.quantities", entry["quantity"], f"{where}{letter}").QUANTITY
+        values = _without(entry, "statement", "quantity", "test")
+        test = _lookup("test", entry["test"], tests, f"{where}{letter}")
+        quantity = build(kind, values, CLAIMS, f"claims.{name}{letter}")
+        parts.append(Part(name + letter, entry["statement"], quantity, test))
+    return Claim(name, claim["statement"], claim["section"], tuple(parts))
+
+
+def _check_references(study: Study, root: Path) -> None:
+    """What artifacts, claims and sections refer to must be computed, and each section must have its file."""
+    for name in study.sections:
+        _check_template(name, study, root)
+    checks = [(f"{STUDY}: artifacts.{name}", artifact) for name, artifact in study.artifacts.items()]
+    checks += [(f"{CLAIMS}: {part.name}", part.quantity) for claim in study.claims for part in claim.parts]
+    for where, user in checks:
+        try:
+            user.check(study)
+        except SettingError as error:
+            raise UserError(f"{where}: {error}") from None
+
+
+def _check_template(name: str, study: Study, root: Path) -> None:
+    """A section must have its file, and what that shows or quotes must be of the study."""
+    file = SECTIONS / f"{name}.md"
+    try:
+        text = (root / file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{STUDY}: sections: {name}: {file} cannot be read ({error.strerror}); write it") from None
+    for artifact in re.findall(r'\b(?:show|facts)\("(\w+)"\)', text):
+        _lookup("artifact", artifact, study.artifacts, f"{file} quotes {artifact}")
+    for problem in re.findall(r"\bproblems\.(\w+)", text):
+        _lookup("problem", problem, study.problems, f"{file} quotes {problem}")
+
+
+def _described(settings: object) -> dict:
+    """An artifact or a quantity as JSON, with its kind."""
+    return {"kind": type(settings).__module__.rpartition(".")[2], **plain(settings)}
+
+
+def _check_section(name: str, sections: list[str], where: str) -> None:
+    if name not in sections:
+        raise unknown("section", name, sections, where)
+
+
+def _lookup(kind: str, name: str, known: Mapping[str, object], where: str):
+    if name not in known:
+        raise unknown(kind, name, known, where)
+    return known[name]
+
+
+def _without(entry: dict, *keys: str) -> dict:
+    return {key: value for key, value in entry.items() if key not in keys}
+
+
+def _schema(name: str, root: Path) -> Path:
+    return root / f"workflow/schemas/{name}.schema.yaml"

@@ -1,16 +1,29 @@
-# Tables and figures rest on the runs that they show, on their own code and on the configuration; runs.csv on every run.
+# Tables and figures depend on the jobs that they show, on their kind's code and what all kinds share, and on the configuration;
+# runs.csv and claims.csv on every job that they collect.
 
-CONFIGURATION = ["config/study.yaml", f"config/scales/{SCALE}.yaml"]
+CONFIGURATION = ["config/study.yaml", *scale_files(SCALE)]
+SHARED_CODE = sorted(Path("src/sharpness/evidence").glob("*.py"))
+
+
+def kind_code(name):
+    """The module of an artifact's kind."""
+    return Path("src", *type(STUDY.artifacts[name]).__module__.split(".")).with_suffix(".py")
+
+
+def artifact_inputs(name):
+    """What a table or figure is made from."""
+    made_by_jobs = [file for job in STUDY.artifacts[name].jobs(STUDY) for file in job.files]
+    return [*made_by_jobs, *CONFIGURATION, "config/published.yaml", *SHARED_CODE, kind_code(name)]
 
 
 rule runs:
     input:
-        [paths.run(SCALE, run_id) / "history.csv" for run_id in STUDY.runs],
+        [job.data for job in STUDY.runs.values()],
         CONFIGURATION,
-        "src/sharpness/evidence/runs.py",
+        SHARED_CODE,
     output:
         report(
-            paths.results(SCALE) / "runs.csv",
+            paths.runs(SCALE),
             caption="../report/runs.rst",
             category="Runs",
             labels={"artifact": "runs", "scale": SCALE},
@@ -26,76 +39,17 @@ rule runs:
         "python -m sharpness runs --scale {params.scale:q} > {log:q} 2>&1"
 
 
-rule table:
-    input:
-        lambda wildcards: paths.sources(STUDY, wildcards.table),
-        CONFIGURATION,
-        "config/published.yaml",
-        "src/sharpness/evidence/tables.py",
-        "src/sharpness/evidence/labels.py",
-        "src/sharpness/evidence/runs.py",
-    output:
-        report(
-            paths.table(SCALE, "{table}", "csv"),
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"artifact": "{table}", "scale": SCALE},
-        ),
-        paths.table(SCALE, "{table}", "md"),
-        paths.table(SCALE, "{table}", "tex"),
-    log:
-        paths.log(SCALE, "{table}"),
-    localrule: True
-    conda:
-        "../../environment.yml"
-    params:
-        scale=SCALE,
-    shell:
-        "python -m sharpness table {wildcards.table} --scale {params.scale:q} > {log:q} 2>&1"
-
-
-rule figure:
-    input:
-        lambda wildcards: paths.sources(STUDY, wildcards.figure),
-        CONFIGURATION,
-        "src/sharpness/evidence/figures.py",
-        "src/sharpness/evidence/labels.py",
-        "src/sharpness/evidence/runs.py",
-        "src/sharpness/evidence/style.py",
-    output:
-        report(
-            paths.figure(SCALE, "{figure}", "svg"),
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"artifact": "{figure}", "scale": SCALE},
-        ),
-        [paths.figure(SCALE, "{figure}", suffix) for suffix in ("pdf", "png", "csv")],
-    log:
-        paths.log(SCALE, "{figure}"),
-    localrule: True
-    conda:
-        "../../environment.yml"
-    params:
-        scale=SCALE,
-    shell:
-        "python -m sharpness figure {wildcards.figure} --scale {params.scale:q} > {log:q} 2>&1"
-
-
 rule claims:
     input:
-        [paths.run(SCALE, run_id) / "history.csv" for run_id in STUDY.runs],
-        paths.sensing_files(STUDY),
-        paths.neuron_files(STUDY),
+        [job.files for job in STUDY.jobs.values()],
         CONFIGURATION,
         "config/claims.yaml",
-        "src/sharpness/evidence/claims.py",
-        "src/sharpness/evidence/judgement.py",
-        "src/sharpness/evidence/labels.py",
-        "src/sharpness/evidence/runs.py",
+        SHARED_CODE,
+        sorted(Path("src/sharpness/evidence/quantities").glob("*.py")),
         "src/sharpness/training/schedule.py",
     output:
         report(
-            paths.results(SCALE) / "claims.csv",
+            paths.claims(SCALE),
             caption="../report/claims.rst",
             category="Findings",
             labels={"artifact": "claims", "scale": SCALE},
@@ -111,12 +65,58 @@ rule claims:
         "python -m sharpness claims --scale {params.scale:q} > {log:q} 2>&1"
 
 
+rule table:
+    input:
+        lambda wildcards: artifact_inputs(wildcards.table),
+    output:
+        report(
+            f"results/{SCALE}/tables/{{table}}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"artifact": "{table}", "scale": SCALE},
+        ),
+        [f"results/{SCALE}/tables/{{table}}.{suffix}" for suffix in ("md", "tex", "json")],
+    log:
+        paths.log(SCALE, "{table}"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        scale=SCALE,
+        title=lambda wildcards: STUDY.artifacts[wildcards.table].title,
+    shell:
+        "python -m sharpness table {wildcards.table} --scale {params.scale:q} > {log:q} 2>&1"
+
+
+rule figure:
+    input:
+        lambda wildcards: artifact_inputs(wildcards.figure),
+    output:
+        report(
+            f"figures/{SCALE}/{{figure}}.svg",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"artifact": "{figure}", "scale": SCALE},
+        ),
+        [f"figures/{SCALE}/{{figure}}.{suffix}" for suffix in ("pdf", "png", "csv", "json")],
+    log:
+        paths.log(SCALE, "{figure}"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        scale=SCALE,
+        title=lambda wildcards: STUDY.artifacts[wildcards.figure].title,
+    shell:
+        "python -m sharpness figure {wildcards.figure} --scale {params.scale:q} > {log:q} 2>&1"
+
+
 # `snakemake figure3` builds that figure alone.
-for name in STUDY.artifacts:
+for name, artifact in STUDY.artifacts.items():
 
     rule:
         name:
             name
         input:
-            paths.artifact_files(SCALE, name),
+            artifact.files(SCALE),
         localrule: True

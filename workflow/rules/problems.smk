@@ -1,25 +1,15 @@
-rule sense:
+# A toy problem, like a run, has no input: its settings decide it, and the id in its path holds their hash.
+
+
+rule compute:
     output:
-        paths.sensing_files(STUDY),
+        f"results/{SCALE}/{{kind}}/{{problem_id}}/data.csv",
+        f"results/{SCALE}/{{kind}}/{{problem_id}}/run.json",
     log:
-        paths.log(SCALE, "sense"),
+        paths.log(SCALE, "{kind}/{problem_id}"),
     conda:
         "../../environment.yml"
     params:
         scale=SCALE,
     shell:
-        "python -m sharpness sense --scale {params.scale:q} > {log:q} 2>&1"
-
-
-rule neuron:
-    output:
-        paths.neuron_files(STUDY),
-    log:
-        paths.log(SCALE, "neuron"),
-    localrule: True
-    conda:
-        "../../environment.yml"
-    params:
-        scale=SCALE,
-    shell:
-        "python -m sharpness neuron --scale {params.scale:q} > {log:q} 2>&1"
+        "python -m sharpness compute --scale {params.scale:q} --job {wildcards.problem_id} > {log:q} 2>&1"

@@ -1,26 +1,27 @@
-# The report rests on the tables, the figures, the verdicts and every run behind them; its template and its code are its own.
-
-from pathlib import Path
+# The report depends on the tables, the figures, the verdicts and every job behind them; its templates and its code are its own.
 
 
 rule report:
     input:
-        [paths.artifact_files(SCALE, name) for name in STUDY.artifacts],
-        paths.results(SCALE) / "runs.csv",
-        paths.results(SCALE) / "claims.csv",
+        [artifact.files(SCALE) for artifact in STUDY.artifacts.values()],
+        paths.runs(SCALE),
+        paths.claims(SCALE),
         CONFIGURATION,
         "config/claims.yaml",
         "config/published.yaml",
-        sorted(Path("src/sharpness/evidence").glob("*.py")),
-        sorted(Path("workflow/report").glob("re*")),
+        SHARED_CODE,
+        sorted(Path("src/sharpness/evidence/report").glob("*.py")),
+        sorted(path for path in Path("workflow/report").rglob("*") if path.suffix not in ("", ".rst")),
     output:
         report(
-            paths.results(SCALE) / "report.html",
+            paths.report(SCALE)[0],
             caption="../report/report.rst",
             category="Report",
             labels={"artifact": "report", "scale": SCALE},
         ),
-        [path for path in paths.report_files(SCALE) if path.suffix != ".html"],
+        paths.report(SCALE)[1:],
+        paths.manifest(SCALE),
+        paths.config(SCALE),
     log:
         paths.log(SCALE, "report"),
     localrule: True

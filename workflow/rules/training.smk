@@ -1,12 +1,13 @@
-# A run has no input: nothing but its spec decides it, and the run_id in its path holds the spec's hash.
+# A run has no input: nothing but its spec decides it, and the id in its path holds the spec's hash. It is kept where the
+# scale that it belongs to has its results.
 
 
 rule train:
     output:
-        paths.run(SCALE, "{run_id}") / "history.csv",
-        paths.run(SCALE, "{run_id}") / "run.json",
+        "results/{owner}/training/{run_id}/history.csv",
+        "results/{owner}/training/{run_id}/run.json",
     log:
-        paths.log(SCALE, "{run_id}"),
+        paths.log("{owner}", "{run_id}"),
     conda:
         "../../environment.yml"
     resources:

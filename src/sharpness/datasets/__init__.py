@@ -25,7 +25,8 @@ from filelock import FileLock
 
 from sharpness import files, registry
 from sharpness.arrays import Arrays, Shape, channel_statistics, reduced
-from sharpness.errors import SettingError, UserError, suggestion
+from sharpness.errors import UserError
+from sharpness.settings import build
 
 # Raise this when the same source is prepared to other arrays, or they are kept in another way.
 PREPARATION = 2
@@ -34,29 +35,19 @@ ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 COMMON_SETTINGS = ("name", "title", "crop_padding", "flip", "cutout", "training_images", "image_size")
 
 
-def source_of(dataset: dict) -> Any:
+def source_of(dataset: dict, where: str = "the scale") -> Any:
     """The Source of a data set, with its own settings.
 
     Args:
         dataset: the `dataset` settings of a scale.
+        where: the file that they are from, for the message.
 
     Raises:
         UserError: there is no such data set, or it has no such setting, or not at that value, or lacks one.
     """
-    name = dataset["name"]
-    module = registry.load("datasets", name, "dataset.name")
-    known = [field.name for field in fields(module.Source)]
+    module = registry.load("datasets", dataset["name"], f"{where}: dataset.name")
     own = {key: value for key, value in dataset.items() if key not in COMMON_SETTINGS}
-    for key in own:
-        if key not in known:
-            raise UserError(f"dataset: {name} has no setting '{key}'; {suggestion(key, known)}")
-    for key in known:
-        if key not in own:
-            raise UserError(f"dataset: {name} needs the setting '{key}'; add it")
-    try:
-        return module.Source(**own)
-    except SettingError as error:
-        raise UserError(f"dataset.{error}") from None
+    return build(module.Source, own, where, "dataset")
 
 
 def prepared_folder(dataset: dict, data_dir: Path) -> Path:

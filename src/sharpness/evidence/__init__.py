@@ -1,1 +1,1 @@
-"""From what the runs have left to the tables and figures of the report. Nothing here imports torch."""
+"""From what the jobs have left to the tables, figures, findings and report. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""MANIFEST.json: for each artifact of a scale its files' hashes, the runs that it rests on and what those cost.
+"""MANIFEST.json: for each artifact of a scale its files' hashes, the jobs that it depends on and what those cost.
 
 It is written with the report, and covers the report's own files too. The resolved configuration is saved beside it.
 """
@@ -6,94 +6,38 @@ It is written with the report, and covers the report's own files too. The resolv
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from sharpness import files, paths, provenance
-from sharpness.config import read_config
 from sharpness.errors import UserError
-from sharpness.evidence import claims
-from sharpness.study import (
-    NEURON_SEMANTICS,
-    SENSING_SEMANTICS,
-    TRAINING_SEMANTICS,
-    Study,
-    neuron_id,
-    published,
-    sensing_id,
-)
-
-MANIFEST = "MANIFEST.json"
-CONFIG = "config.yaml"
-
-
-@dataclass(frozen=True)
-class Job:
-    """Something that the study computes.
-
-    Attributes:
-        folder: where it leaves its data and run.json; its name is the job's id.
-        data: name of its data file there.
-        spec: what defines it.
-    """
-
-    folder: Path
-    data: str
-    spec: dict
-
-
-def jobs(study: Study) -> dict[str, Job]:
-    """What the study computes at its scale, by id: its training runs, matrix sensing, the single neuron."""
-    sweep, neuron = sensing_id(study.sensing), neuron_id(study.neuron)
-    return {
-        **{run_id: Job(paths.run(study.scale, run_id), "history.csv", spec) for run_id, spec in study.runs.items()},
-        sweep: Job(paths.sensing(study.scale, sweep), "losses.csv", study.sensing),
-        neuron: Job(paths.neuron(study.scale, neuron), "end_points.csv", study.neuron),
-    }
+from sharpness.jobs import Job
+from sharpness.study import Study
 
 
 def artifact_files(study: Study) -> dict[str, list[Path]]:
     """Every file of every artifact of the study: tables, figures, runs.csv and claims.csv."""
-    drawn = {name: paths.artifact_files(study.scale, name) for name in study.artifacts}
-    return drawn | {name: [paths.results(study.scale) / name] for name in ("runs.csv", "claims.csv")}
+    drawn = {name: artifact.files(study.scale) for name, artifact in study.artifacts.items()}
+    return drawn | {path.name: [path] for path in (paths.runs(study.scale), paths.claims(study.scale))}
 
 
-def artifact_jobs(study: Study, name: str) -> list[str]:
-    """The ids of the jobs that an artifact rests on, in the study's order."""
-    match name:
-        case "runs.csv":
-            return list(study.runs)
-        case "claims.csv":
-            return list(jobs(study))
-    artifact = study.artifact(name)
-    return [*artifact.run_ids, *([sensing_id(study.sensing)] if artifact.needs_sensing else [])]
-
-
-def resolved_config(study: Study) -> dict:
-    """All settings that decide the artifacts of the study's scale, as config/ gives them."""
-    return {
-        "scale": study.scale,
-        "settings": study.settings,
-        "training": study.training,
-        "methods": study.methods,
-        "sensing": study.sensing,
-        "neuron": study.neuron,
-        "artifacts": {name: artifact.settings for name, artifact in study.artifacts.items()},
-        "published": published(),
-        "claims": read_config(claims.CLAIMS, claims.SCHEMA),
-        "semantics": {"training": TRAINING_SEMANTICS, "sensing": SENSING_SEMANTICS, "neuron": NEURON_SEMANTICS},
-    }
+def artifact_jobs(study: Study, name: str) -> list[Job]:
+    """The jobs that an artifact depends on, in the study's order."""
+    if name == paths.runs(study.scale).name:
+        return list(study.runs.values())
+    if name == paths.claims(study.scale).name:
+        return list(study.jobs.values())
+    return study.artifact(name).jobs(study)
 
 
 def config_text(study: Study) -> str:
-    """The resolved configuration as YAML."""
-    return yaml.safe_dump(resolved_config(study), sort_keys=False, allow_unicode=True)
+    """All settings that decide the artifacts of the study's scale, as YAML."""
+    return yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
 
 
 def build(study: Study) -> dict:
-    """The manifest of the study's artifacts as they lie on disk.
+    """The manifest of the study's artifacts as they are on disk.
 
     A job that has left nothing that can be read is left out; `verify` names it.
 
@@ -105,47 +49,38 @@ def build(study: Study) -> dict:
     Raises:
         UserError: a file of an artifact is missing.
     """
-    left = {identity: (job, run) for identity, job in jobs(study).items() if (run := _read_run(job))}
-    runs = {identity: run for identity, (_, run) in left.items()}
+    runs = {job.id: run for job in study.jobs.values() if (run := _read_run(job))}
     environments = {identity: _environment(run) for identity, run in runs.items()}
     distinct = list({json.dumps(environment): environment for environment in environments.values()}.values())
-    recorded = {
-        identity: {
-            "files": _hashes(path for path in (job.folder / job.data, job.folder / "run.json") if path.is_file()),
-            "status": run.get("status", "completed"),
-            "commit": run["provenance"]["commit"],
-            "dirty": run["provenance"]["dirty"],
-            "environment": distinct.index(environments[identity]),
-            "cost": run["cost"],
-        }
-        for identity, (job, run) in left.items()
-    }
     return {
         "scale": study.scale,
         "config": {
-            "path": str(paths.results(study.scale) / CONFIG),
+            "path": str(paths.config(study.scale)),
             "sha256": hashlib.sha256(config_text(study).encode()).hexdigest(),
         },
         **provenance.commit(),
         "versions": provenance.versions(),
         "environments": distinct,
-        "jobs": recorded,
-        "artifacts": {
-            name: {
-                "files": _hashes(artifact),
-                "jobs": [identity for identity in artifact_jobs(study, name) if identity in recorded],
-                "cost": total_cost(runs[identity] for identity in artifact_jobs(study, name) if identity in runs),
+        "jobs": {
+            identity: {
+                "files": _hashes(path for path in study.jobs[identity].files if path.is_file()),
+                "status": run.get("status"),
+                "commit": run["provenance"]["commit"],
+                "dirty": run["provenance"]["dirty"],
+                "environment": distinct.index(environments[identity]),
+                "cost": run["cost"],
             }
-            for name, artifact in artifact_files(study).items()
+            for identity, run in runs.items()
         },
+        "artifacts": {name: _artifact(study, name, runs) for name in artifact_files(study)},
         "cost": total_cost(runs.values()),
     }
 
 
 def write(study: Study, manifest: dict, report: list[Path]) -> None:
     """Write a manifest, with the hashes of the report's files added, and the resolved configuration beside it."""
-    files.write_text(paths.results(study.scale) / CONFIG, config_text(study))
-    files.write_json(paths.results(study.scale) / MANIFEST, {**manifest, "report": {"files": _hashes(report)}})
+    files.write_text(paths.config(study.scale), config_text(study))
+    files.write_json(paths.manifest(study.scale), {**manifest, "report": {"files": _hashes(report)}})
 
 
 def total_cost(runs: Iterable[dict]) -> dict:
@@ -162,9 +97,15 @@ def total_cost(runs: Iterable[dict]) -> dict:
     }
 
 
+def _artifact(study: Study, name: str, runs: dict[str, dict]) -> dict:
+    known = [job.id for job in artifact_jobs(study, name) if job.id in runs]
+    cost = total_cost(runs[identity] for identity in known)
+    return {"files": _hashes(artifact_files(study)[name]), "jobs": known, "cost": cost}
+
+
 def _read_run(job: Job) -> dict | None:
     try:
-        run = json.loads((job.folder / "run.json").read_bytes())
+        run = json.loads(job.run.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
     return run if isinstance(run, dict) and run.keys() >= {"provenance", "cost"} else None

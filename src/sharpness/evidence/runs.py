@@ -1,46 +1,80 @@
-"""Reading what runs have left as tidy frames, and runs.csv, which has one row for each run."""
+"""Reading many jobs as tidy frames, and runs.csv, which has one row for each training run."""
 
 import io
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from sharpness import files, paths, records
+from sharpness import files, paths
 from sharpness.errors import UserError
-from sharpness.study import Artifact, Study, neuron_id, sensing_id
+from sharpness.evidence.formatting import LARGEST_LOSS
+from sharpness.jobs import COMPLETED, DIVERGED, Job
+from sharpness.study import Study
 
 METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
-LARGEST_LOSS = 1e308
+# What runs.csv also has of the runs whose histories have it.
+FURTHER_METRICS = ["test_nll", "test_ece"]
 
 
-def read_histories(study: Study, run_ids: list[str]) -> pd.DataFrame:
-    """The histories of some of the study's runs, one below the other in the order given.
+def read_histories(jobs: Sequence[Job], columns: Sequence[str] = ()) -> pd.DataFrame:
+    """The histories of some training runs, one below the other in the order given.
+
+    Args:
+        jobs: the runs.
+        columns: what is asked for beside epoch, learning_rate and METRICS. Histories may have more.
 
     Returns:
-        The columns run_id, status and those of history.csv. A diverged run's last row has what was not finite.
+        The columns run_id, status, epoch, learning_rate, METRICS and those asked for. A diverged run's last row has
+        what was not finite.
 
     Raises:
-        UserError: as records.read_run, or a history has other columns.
+        UserError: as Job.read, or a history lacks a column.
     """
-    header = ",".join(records.HISTORY_COLUMNS) + "\n"
-    bodies, statuses = [], []
-    for run_id in run_ids:
-        folder = paths.run(study.scale, run_id)
-        statuses.append(records.read_run(folder)["status"])
-        text = (folder / "history.csv").read_text(encoding="utf-8")
-        if not text.startswith(header):
-            raise UserError(
-                f"{folder / 'history.csv'}: its columns are not {', '.join(records.HISTORY_COLUMNS)}; "
-                f"delete {folder} and run again"
-            )
-        bodies.append(text.removeprefix(header))
-    # One parse of all texts together is many times faster than one for each.
-    histories = pd.read_csv(io.StringIO(header + "".join(bodies)), dtype=dict.fromkeys(METRICS, float))
-    epochs = [body.count("\n") for body in bodies]
-    histories.insert(0, "run_id", np.repeat(np.array(run_ids, dtype=object), epochs))
-    histories.insert(1, "status", np.repeat(np.array(statuses, dtype=object), epochs))
-    return histories
+    asked = ["epoch", "learning_rate", *METRICS, *columns]
+    parts = []
+    for header, members in _by_header(jobs).items():
+        for name in asked:
+            if name not in header.split(","):
+                job = members[0][0]
+                raise UserError(f"{job.data}: no column '{name}'; delete {job.folder} and run again")
+        bodies = [body for _, _, body in members]
+        # One parse of all texts together is many times faster than one for each.
+        frame = pd.read_csv(io.StringIO(header + "\n" + "".join(bodies)), usecols=asked, dtype=_types(asked))[asked]
+        epochs = [body.count("\n") for body in bodies]
+        frame.insert(0, "run_id", np.repeat(np.array([job.id for job, _, _ in members], dtype=object), epochs))
+        frame.insert(1, "status", np.repeat(np.array([status for _, status, _ in members], dtype=object), epochs))
+        parts.append(frame)
+    if len(parts) == 1:
+        return parts[0]
+    order = {job.id: index for index, job in enumerate(jobs)}
+    return pd.concat(parts).sort_values("run_id", key=lambda ids: ids.map(order), kind="stable", ignore_index=True)
+
+
+def _by_header(jobs: Sequence[Job]) -> dict[str, list[tuple[Job, str, str]]]:
+    """Each history's job, status and text below its header, by its header."""
+    found = defaultdict(list)
+    for job in jobs:
+        status = job.read()["status"]
+        header, _, body = job.data.read_text(encoding="utf-8").partition("\n")
+        found[header].append((job, status, body))
+    return found
+
+
+def _types(columns: Sequence[str]) -> dict[str, type]:
+    return {name: float for name in columns if name != "epoch"}
+
+
+def read_problem(job: Job) -> pd.DataFrame:
+    """What a toy problem has computed.
+
+    Raises:
+        UserError: as Job.read.
+    """
+    job.read()
+    return pd.read_csv(job.data)
 
 
 def finite(histories: pd.DataFrame) -> pd.DataFrame:
@@ -48,100 +82,81 @@ def finite(histories: pd.DataFrame) -> pd.DataFrame:
     return histories[np.isfinite(histories[METRICS]).all(axis=1)]
 
 
-def summarize(study: Study, run_ids: list[str]) -> pd.DataFrame:
-    """One row a run, in the order given: its spec, its status, its final and its best results.
+def summarize(jobs: Sequence[Job]) -> pd.DataFrame:
+    """One row a training run, in the order given: its spec, its status, its final and its best results.
 
     A list in the spec becomes one text, its items separated by spaces, and p = ∞ the number inf. A key that a run's
     spec lacks is missing there, and so are the final results of a diverged run; best ones are over its finite epochs.
 
     Returns:
-        The columns run_id, the spec's keys, status, epochs_trained, final_{train,test}_{accuracy,loss} and
-        best_test_{accuracy,loss}.
+        The columns run_id, the spec's keys, status, epochs_trained, final_{train,test}_{accuracy,loss},
+        best_test_{accuracy,loss}, and final_{FURTHER_METRICS}, missing where a history lacks them.
 
     Raises:
         UserError: as read_histories.
     """
-    specs = [study.runs[run_id] for run_id in run_ids]
-    rows = [{key: _scalar(value) for key, value in spec.items()} for spec in specs]
-    runs = pd.DataFrame(rows, columns=_spec_columns(specs))
-    runs.insert(0, "run_id", run_ids)
+    rows = [{key: _scalar(value) for key, value in job.spec.items()} for job in jobs]
+    runs = pd.DataFrame(rows, columns=_spec_columns([job.spec for job in jobs]))
+    runs.insert(0, "run_id", [job.id for job in jobs])
 
-    histories = read_histories(study, run_ids)
+    histories = read_histories(jobs)
     last = histories.drop_duplicates("run_id", keep="last").set_index("run_id")
-    final = last[METRICS].where(last["status"] == records.COMPLETED).add_prefix("final_")
+    final = last[METRICS].where(last["status"] == COMPLETED).add_prefix("final_")
     best = (
         finite(histories)
         .groupby("run_id")
         .agg(best_test_accuracy=("test_accuracy", "max"), best_test_loss=("test_loss", "min"))
     )
     trained = last[["status", "epoch"]].rename(columns={"epoch": "epochs_trained"})
-    return runs.join(trained, on="run_id").join(final, on="run_id").join(best, on="run_id")
+    runs = runs.join(trained, on="run_id").join(final, on="run_id").join(best, on="run_id")
+    return runs.join(_further(jobs), on="run_id")
+
+
+def _further(jobs: Sequence[Job]) -> pd.DataFrame:
+    """The final FURTHER_METRICS of the completed runs whose histories have them."""
+    having = [job for header, found in _by_header(jobs).items() for job, status, _ in found
+              if status == COMPLETED and set(FURTHER_METRICS) <= set(header.split(","))]  # fmt: skip
+    if not having:
+        return pd.DataFrame(columns=[f"final_{name}" for name in FURTHER_METRICS])
+    last = read_histories(having, FURTHER_METRICS).drop_duplicates("run_id", keep="last").set_index("run_id")
+    return last[FURTHER_METRICS].add_prefix("final_")
+
+
+def final_results(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Final test results over the completed seeds of each group of runs (as `summarize` gives them).
+
+    Returns:
+        One row a group, in the order of its first run: the columns of `by`, n (completed seeds), diverged (the others),
+        and mean and sample standard deviation (missing for n < 2) of the final test accuracy and loss.
+    """
+    groups = runs.assign(diverged=runs["status"] == DIVERGED).groupby(by, sort=False, dropna=False)
+    return groups.agg(
+        n=("final_test_accuracy", "count"),
+        diverged=("diverged", "sum"),
+        accuracy_mean=("final_test_accuracy", "mean"),
+        accuracy_std=("final_test_accuracy", "std"),
+        loss_mean=("final_test_loss", "mean"),
+        loss_std=("final_test_loss", "std"),
+    ).reset_index()
 
 
 def write_runs(study: Study) -> None:
-    """Write results/<scale>/runs.csv: every run of the study, in its order.
+    """Write results/<scale>/runs.csv: every training run of the study, in its order.
 
     Raises:
         UserError: as summarize.
     """
-    text = csv_text(summarize(study, list(study.runs)))
-    files.write_text(paths.results(study.scale) / "runs.csv", text)
-
-
-def read_sensing(study: Study) -> pd.DataFrame:
-    """The losses of the study's matrix sensing sweep, NaN and what lies beyond 1e308 as inf.
-
-    Returns:
-        The columns method, rho, draw, step, loss.
-
-    Raises:
-        UserError: as records.read_run.
-    """
-    folder = paths.sensing(study.scale, sensing_id(study.sensing))
-    records.read_run(folder, "losses.csv")
-    losses = pd.read_csv(folder / "losses.csv", dtype={"loss": float})
-    losses["loss"] = losses["loss"].where(losses["loss"] <= LARGEST_LOSS, np.inf)
-    return losses
-
-
-def read_end_points(study: Study) -> pd.DataFrame:
-    """Where the study's single-neuron descents have started and ended.
-
-    Returns:
-        The columns of end_points.csv.
-
-    Raises:
-        UserError: as records.read_run.
-    """
-    folder = paths.neuron(study.scale, neuron_id(study.neuron))
-    records.read_run(folder, "end_points.csv")
-    return pd.read_csv(folder / "end_points.csv")
-
-
-def summarize_sensing(study: Study, artifact: Artifact) -> pd.DataFrame:
-    """The spread of the loss over the draws, for the radii and steps that a table or figure shows.
-
-    Returns:
-        The columns method, rho, step, draws, diverged (draws whose loss is inf), loss_median, loss_min, loss_max.
-
-    Raises:
-        UserError: as read_sensing.
-    """
-    losses = read_sensing(study)
-    shown = losses["rho"].isin(artifact.settings["sensing"]) & (losses["step"] <= artifact.settings["steps"])
-    groups = losses[shown].assign(diverged=np.isinf(losses["loss"])).groupby(["method", "rho", "step"], sort=False)
-    return groups.agg(
-        draws=("draw", "count"),
-        diverged=("diverged", "sum"),
-        loss_median=("loss", "median"),
-        loss_min=("loss", "min"),
-        loss_max=("loss", "max"),
-    ).reset_index()
+    files.write_text(paths.runs(study.scale), csv_text(summarize(list(study.runs.values()))))
 
 
 def csv_text(frame: pd.DataFrame) -> str:
     """A frame as CSV with nine significant digits, which hold a float32 exactly; a missing value is empty."""
     return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+
+
+def loss_or_inf(losses: pd.Series) -> pd.Series:
+    """Losses, NaN and what is beyond LARGEST_LOSS as inf: they have diverged."""
+    return losses.where(losses <= LARGEST_LOSS, np.inf)
 
 
 def _scalar(value: object) -> object:

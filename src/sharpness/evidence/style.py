@@ -5,19 +5,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from sharpness import files
 
 COLUMN = 3.5  # inches, the width of a column and of every figure
 
-# seaborn's palette "colorblind" by the names of its hues; importing seaborn for it would take as long as a figure does.
-BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN, ROSE, GREY, YELLOW, SKY = (
-    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
-)  # fmt: skip
+BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN, ROSE, GREY, YELLOW, SKY = seaborn.color_palette("colorblind").as_hex()
 # Those that meet in one figure differ under each of the common colour blindnesses, by lightness if not by hue.
 METHOD_COLOURS = {
     "sgd": "#333333",
@@ -29,6 +31,8 @@ METHOD_COLOURS = {
 }
 SPARE_COLOURS = (PINK, SKY, GREY, ROSE, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LOSS_CEILING = 100.0
+LOSS_TICKS = np.array([digit * 10.0**power for power in range(-4, 2) for digit in (1, 2, 5)] + [LOSS_CEILING])
 # The radius at which the report compares SAM with other methods: there it has its method's own colour.
 MAIN_RADIUS = 0.05
 
@@ -41,15 +45,22 @@ CROSS = {"marker": "X", "markersize": 6, "markeredgecolor": "white", "linestyle"
 DROP = {"color": INK, "linewidth": 0.6, "linestyle": ":", "zorder": 1}
 
 RC = {
+    **seaborn.axes_style("whitegrid"),
+    **seaborn.plotting_context("paper", rc={"font.size": 7, "axes.titlesize": 7, "axes.labelsize": 7.5}),
     "figure.dpi": 100,
     "savefig.dpi": 300,
-    "font.size": 7,
-    "axes.titlesize": 7,
-    "axes.labelsize": 7.5,
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that every machine draws the same
+    "text.color": "black",
+    "axes.labelcolor": "black",
+    "xtick.color": "black",
+    "ytick.color": "black",
     "legend.fontsize": 7,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
+    "xtick.bottom": True,
+    "ytick.left": True,
     "axes.linewidth": 0.6,
+    "axes.edgecolor": "black",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "xtick.major.width": 0.6,
@@ -58,8 +69,6 @@ RC = {
     "ytick.major.size": 2.5,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.5,
-    "axes.grid": True,
-    "axes.axisbelow": True,
     "lines.linewidth": 1.1,
     "lines.markersize": 3,
     "legend.frameon": False,
@@ -134,6 +143,31 @@ def save(figure: Figure, path: Path) -> None:
     kind = path.suffix.removeprefix(".")
     with files.replacing(path) as temporary:
         figure.savefig(temporary, format=kind, metadata=METADATA[kind])
+
+
+def frame(axes: Axes, values: pd.Series, ticks: np.ndarray) -> None:
+    """Fit the view to the values, and show those of the ticks that are in it: every third if they crowd.
+
+    Where fewer than two are, matplotlib's own take their place. The view is widened to the next tick on a side where
+    that is near, and spans 0.04 decades at least: what rounding does to equal values is nothing to look at.
+    """
+    scale = axes.yaxis.get_transform()
+    lowest, highest = scale.transform([values.min(), values.max()] if len(values) else ticks[[0, -1]])
+    pad = max(0.05 * (highest - lowest), 0.02)
+    low, high = scale.inverted().transform([lowest - pad, highest + pad])
+    if np.count_nonzero((ticks >= low) & (ticks <= high)) < 2:
+        ticks = MaxNLocator(4).tick_values(low, high)
+        ticks = ticks[ticks > 0]
+    for tick in ticks[ticks < low][-1:]:
+        low = tick if lowest - scale.transform(tick) < 3 * pad else low
+    for tick in ticks[ticks > high][:1]:
+        high = tick if scale.transform(tick) - highest < 3 * pad else high
+    inside = ticks[(ticks >= low) & (ticks <= high)]
+    if len(inside) > 9:
+        inside = np.intersect1d(inside, ticks[::3])
+    axes.set_ylim(low, high)
+    axes.set_yticks(inside, [f"{tick:g}" for tick in inside])
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _blend(colour: str, other: str, share: float) -> str:

@@ -1,4 +1,4 @@
-"""Comparing what lies under results/ and figures/ with the tree: missing, stale, altered or mixed, a line for each."""
+"""Comparing what is under results/ and figures/ with the tree: missing, stale, altered or mixed, a line for each."""
 
 import json
 from collections import Counter
@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
-from sharpness import files, paths, records
+from sharpness import files, paths, registry
+from sharpness.datasets import prepared_digest, prepared_folder
 from sharpness.errors import UserError
-from sharpness.evidence import claims, figures, manifest, tables
+from sharpness.evidence import manifest
+from sharpness.evidence.claims import judge_claims
 from sharpness.evidence.runs import csv_text, summarize
-from sharpness.study import Study, canonical, load_config, load_study, scale_names
-from sharpness.training.datasets import prepared_digest, prepared_folder
-
-KINDS = ("runs", "sensing", "neuron")
+from sharpness.jobs import TRAINING, Job, canonical
+from sharpness.scales import scale_names
+from sharpness.study import Study, load_config, load_study
 
 
 def verify(study: Study) -> list[str]:
@@ -31,59 +33,68 @@ def verify(study: Study) -> list[str]:
         UserError: config/ is faulty.
     """
     recorded = _read_manifest(study)
+    findings = check(study, recorded)
     if recorded is None:
-        path = paths.results(study.scale) / manifest.MANIFEST
-        return [*check(study), f"missing: {path}: no manifest that can be read; make the report"]
-    return [*_check_config(study), *check(study, recorded), *_check_hashes(recorded["report"]["files"])]
+        lost = f"missing: {paths.manifest(study.scale)}: no manifest that can be read; make the report"
+        return [*findings, lost, *_check_content(study)]
+    return [
+        *_check_config(study),
+        *findings,
+        *_check_hashes(recorded["report"]["files"]),
+        *_check_content(study),
+    ]
 
 
 def check(study: Study, recorded: dict | None = None) -> list[str]:
-    """The findings about jobs and artifacts; without a recorded manifest, those that need none.
+    """What can be said without computing anything again: of jobs, of artifacts by their records' hashes.
+
+    Args:
+        study: the study.
+        recorded: the manifest, if there is one; artifacts are then compared with it too.
 
     Raises:
         UserError: as verify.
     """
-    jobs = manifest.jobs(study)
-    if not any((job.folder / "run.json").exists() for job in jobs.values()):
+    if not any(job.run.exists() for job in study.jobs.values()):
         run = f"snakemake --cores all --config scale={study.scale}"
         return [f"missing: {paths.results(study.scale)}: none of the study's jobs has run; {run}"]
-    faults = {identity: fault for identity, job in jobs.items() if (fault := _fault(job))}
-    sound = {identity: job for identity, job in jobs.items() if identity not in faults}
+    faults = {job.id: fault for job in study.jobs.values() if (fault := _fault(job))}
+    sound = {identity: job for identity, job in study.jobs.items() if identity not in faults}
     return [
         *faults.values(),
         *_check_data(study, sound),
-        *_check_strangers(study),
-        *(_check_records(sound, recorded) if recorded else ()),
+        *_check_unexpected(study),
+        *(_check_runs(sound, recorded) if recorded else ()),
         *_check_artifacts(study, sound, recorded),
     ]
 
 
 def _read_manifest(study: Study) -> dict | None:
     try:
-        recorded = json.loads((paths.results(study.scale) / manifest.MANIFEST).read_bytes())
+        recorded = json.loads(paths.manifest(study.scale).read_bytes())
     except (OSError, ValueError):
         return None
     complete = isinstance(recorded, dict) and recorded.keys() >= {"jobs", "artifacts", "report"}
     return recorded if complete else None
 
 
-def _fault(job: manifest.Job) -> str | None:
+def _fault(job: Job) -> str | None:
     """What makes a job's files unusable."""
-    absent = [name for name in (job.data, "run.json") if not (job.folder / name).is_file()]
+    absent = [path.name for path in job.files if not path.is_file()]
     if absent:
         return f"missing: {job.folder}: no {' and no '.join(absent)}; run the job again"
     try:
-        run = records.read_run(job.folder, job.data)
+        run = job.read()
     except UserError as error:
         return f"altered: {error}"
     if canonical(run["spec"]) != canonical(job.spec):
-        return f"altered: {job.folder / 'run.json'}: its spec is not the one that its folder is named for; run it again"
+        return f"altered: {job.run}: its spec is not the one that its folder is named for; run it again"
     return None
 
 
-def _check_data(study: Study, jobs: dict[str, manifest.Job]) -> Iterator[str]:
+def _check_data(study: Study, jobs: dict[str, Job]) -> Iterator[str]:
     """Runs on other data than most are mixed; what most are on must be the prepared data, where that exists."""
-    runs = [job.folder / "run.json" for job in jobs.values() if job.folder.parent.name == "runs"]
+    runs = [job.run for job in jobs.values() if job.kind == TRAINING]
     hashes = {file: json.loads(file.read_bytes()).get("data_sha256", "unknown") for file in runs}
     if not hashes:
         return
@@ -95,31 +106,29 @@ def _check_data(study: Study, jobs: dict[str, manifest.Job]) -> Iterator[str]:
     prepared = prepared_digest(dataset, data_dir)
     if prepared not in (None, usual):
         yield (
-            f"stale: {paths.results(study.scale) / 'runs'}: trained on other data ({usual[:12]}) than "
+            f"stale: {paths.results(study.scale) / TRAINING}: trained on other data ({usual[:12]}) than "
             f"{prepared_folder(dataset, data_dir)} has now ({prepared[:12]}); delete them and run again"
         )
 
 
-def _check_records(jobs: dict[str, manifest.Job], recorded: dict) -> Iterator[str]:
+def _check_runs(jobs: dict[str, Job], recorded: dict) -> Iterator[str]:
     """Each run.json against the manifest; it vouches for its data file itself."""
     for identity, job in jobs.items():
-        file = str(job.folder / "run.json")
         if identity in recorded["jobs"]:
-            yield from _check_hashes({file: recorded["jobs"][identity]["files"].get(file)})
+            yield from _check_hashes({str(job.run): recorded["jobs"][identity]["files"].get(str(job.run))})
 
 
-def _check_strangers(study: Study) -> Iterator[str]:
+def _check_unexpected(study: Study) -> Iterator[str]:
     """Folders of jobs that are not the study's at this scale."""
-    own = manifest.jobs(study)
-    elsewhere = {identity: other.scale for other in _other_studies(study) for identity in manifest.jobs(other)}
-    for kind in KINDS:
+    elsewhere = {identity: job for other in _other_studies(study) for identity, job in other.jobs.items()}
+    for kind in (TRAINING, *registry.names("problems")):
         folders = [folder for folder in (paths.results(study.scale) / kind).glob("[!.]*") if folder.is_dir()]
-        for folder in sorted(folder for folder in folders if folder.name not in own):
+        for folder in sorted(folder for folder in folders if folder.name not in study.jobs):
             if folder.name in elsewhere:
-                home = paths.results(elsewhere[folder.name]) / kind
+                home = elsewhere[folder.name].folder.parent
                 yield f"mixed: {folder}: belongs to another scale; move it to {home}, or delete it"
             else:
-                yield f"stale: {folder}: {_reason(folder, own)}; delete it"
+                yield f"stale: {folder}: {_reason(folder, study.jobs)}; delete it"
 
 
 def _other_studies(study: Study) -> Iterator[Study]:
@@ -130,53 +139,69 @@ def _other_studies(study: Study) -> Iterator[Study]:
                 yield load_study(scale)
 
 
-def _reason(folder: Path, own: dict[str, manifest.Job]) -> str:
+def _reason(folder: Path, own: dict[str, Job]) -> str:
     """Why a folder is not one of the study's: in which settings it differs from the most similar job of its kind."""
     try:
         spec = json.loads((folder / "run.json").read_bytes())["spec"]
     except (OSError, ValueError, KeyError, TypeError):
         return "no job of the study"
     candidates = [_differences(spec, job.spec) for job in own.values() if job.folder.parent == folder.parent]
+    if not candidates:
+        return "no job of the study"
     nearest = min(candidates, key=len)
     return (
         f"made with {', '.join(nearest)}" if nearest else "made by another version of the code with the same settings"
     )
 
 
-def _check_artifacts(study: Study, sound: dict[str, manifest.Job], recorded: dict | None) -> Iterator[str]:
+def _check_artifacts(study: Study, sound: dict[str, Job], recorded: dict | None) -> Iterator[str]:
+    """Each artifact's files against the manifest, and against its own record: which files, made from which jobs."""
     for name, own in manifest.artifact_files(study).items():
         known = recorded["artifacts"].get(name, {"files": {}})["files"] if recorded else {}
         findings = list(_check_hashes({str(path): known.get(str(path)) for path in own}))
         yield from findings
-        can_be_made = set(manifest.artifact_jobs(study, name)) <= set(sound)
-        if not findings and can_be_made and not _is_current(study, name):
-            yield f"stale: {_data_file(study, name)}: not what its runs give now; make {name} again"
+        if not findings and name in study.artifacts:
+            yield from _check_record(study, name, sound)
 
 
-def _is_current(study: Study, name: str) -> bool:
-    """Whether an artifact's CSV is what its jobs give now."""
+def _check_record(study: Study, name: str, sound: dict[str, Job]) -> Iterator[str]:
+    record = study.artifact(name).record(study.scale)
+    content = [path for path in study.artifact(name).files(study.scale) if path != record]
+    try:
+        made = json.loads(record.read_bytes())
+        files_then, jobs_then = made["files"], made["jobs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        yield f"altered: {record}: not the record of an artifact; make {name} and the report again"
+        return
+    for path in content:
+        if files_then.get(path.name) != files.sha256(path):
+            yield f"altered: {path}: not the file that {record} describes; make {name} and the report again"
+    jobs_now = {job.id: files.sha256(job.data) for job in study.artifact(name).jobs(study) if job.id in sound}
+    if jobs_then != jobs_now and len(jobs_now) == len(study.artifact(name).jobs(study)):
+        yield f"stale: {record.with_suffix('.csv')}: made from other jobs than it shows now; make {name} again"
+
+
+def _check_content(study: Study) -> Iterator[str]:
+    """Each artifact's CSV against what its jobs give now, where it and all of them are there."""
+    for name, own in manifest.artifact_files(study).items():
+        [table] = [path for path in own if path.suffix == ".csv"]
+        if not table.is_file() or any(_fault(job) for job in manifest.artifact_jobs(study, name)):
+            continue
+        if table.read_text(encoding="utf-8") != csv_text(_data(study, name)):
+            yield f"stale: {table}: not what its jobs give now; make {name} again"
+
+
+def _data(study: Study, name: str) -> pd.DataFrame:
     match name:
         case "runs.csv":
-            data = summarize(study, list(study.runs))
+            return summarize(list(study.runs.values()))
         case "claims.csv":
-            data = claims.judge_claims(study)
-        case _ if name.startswith("table"):
-            data = tables.build_table(study, name).data
-        case "figure2":
-            data = figures.ball_data()
-        case "figure5":
-            data = figures.sensing_data(study)
-        case _:
-            data = figures.curve_data(study, study.artifact(name))
-    return _data_file(study, name).read_text(encoding="utf-8") == csv_text(data)
-
-
-def _data_file(study: Study, name: str) -> Path:
-    return next(path for path in manifest.artifact_files(study)[name] if path.suffix == ".csv")
+            return judge_claims(study)
+    return study.artifact(name).data(study)
 
 
 def _check_config(study: Study) -> Iterator[str]:
-    path = paths.results(study.scale) / manifest.CONFIG
+    path = paths.config(study.scale)
     try:
         saved = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -192,7 +217,7 @@ def _check_hashes(hashes: dict[str, str | None]) -> Iterator[str]:
         if not Path(path).is_file():
             yield f"missing: {path}: no such file; make it again"
         elif digest not in (None, files.sha256(Path(path))):
-            yield f"altered: {path}: not the file that {manifest.MANIFEST} records; make it and the report again"
+            yield f"altered: {path}: not the file that MANIFEST.json records; make it and the report again"
 
 
 def _differences(one: object, other: object) -> list[str]:

@@ -15,11 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sharpness.settings import require
+
+# Raise this when a change to the code changes what the same settings compute.
+SEMANTICS = 1
+
 METHODS = ("sam", "usam")
 
 
 @dataclass(frozen=True)
-class Setting:
+class Settings:
     """The descent and its starts.
 
     Attributes:
@@ -33,7 +38,7 @@ class Setting:
         seed: decides the starts.
 
     Raises:
-        ValueError: a value is not positive (the seed: is negative), or a range is empty.
+        SettingError: a value is not positive (the seed: is negative), or a range is empty.
     """
 
     learning_rate: float
@@ -44,19 +49,16 @@ class Setting:
     gamma: tuple[float, float]
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("learning_rate", "rho", "steps", "starts"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} of a single-neuron setting must be positive, not {getattr(self, name)}")
+            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
         for name in ("x0", "gamma"):
             low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(f"{name} of a single-neuron setting must be a range above 0, not {low} to {high}")
-        if self.seed < 0:
-            raise ValueError(f"seed of a single-neuron setting must not be negative, but is {self.seed}")
+            require(0 < low <= high, f"{name} is {low:g} to {high:g}; give a range above 0, the lower end first")
+        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
 
 
-def run(setting: Setting) -> pd.DataFrame:
+def compute(settings: Settings) -> pd.DataFrame:
     """Descend by SAM and by USAM from the same starts, in double precision.
 
     Every operation is one that IEEE 754 rounds correctly, so the end points are the same on every machine.
@@ -65,16 +67,22 @@ def run(setting: Setting) -> pd.DataFrame:
         One row for each method and start (from 0), in this order, with the columns method, start, x0, y0 (where it
         started), x, y (where it ended).
     """
-    generator = np.random.default_rng(setting.seed)
-    x0 = generator.uniform(*setting.x0, setting.starts)
-    y0 = np.sqrt(x0**2 + generator.uniform(*setting.gamma, setting.starts) / setting.learning_rate)
+    generator = np.random.default_rng(settings.seed)
+    x0 = generator.uniform(*settings.x0, settings.starts)
+    y0 = np.sqrt(x0**2 + generator.uniform(*settings.gamma, settings.starts) / settings.learning_rate)
     frames = []
     for method in METHODS:
-        x, y = descend(method, x0, y0, setting.learning_rate, setting.rho, setting.steps)
+        x, y = descend(method, x0, y0, settings.learning_rate, settings.rho, settings.steps)
         frames.append(
-            pd.DataFrame({"method": method, "start": range(setting.starts), "x0": x0, "y0": y0, "x": x, "y": y})
+            pd.DataFrame({"method": method, "start": range(settings.starts), "x0": x0, "y0": y0, "x": x, "y": y})
         )
     return pd.concat(frames, ignore_index=True)
+
+
+def summary(ends: pd.DataFrame) -> dict[str, float]:
+    """The median over the starts of the share of the sharpness y² that is left, by method: for the report's text."""
+    left = (ends["y"] / ends["y0"]) ** 2
+    return left.groupby(ends["method"], sort=False).median().to_dict()
 
 
 def descend(

@@ -1,58 +1,30 @@
-"""The report: one Markdown source, filled in with the study's numbers, as a self-contained HTML page and as PDF."""
+"""Writing the report: one Markdown source as a self-contained HTML page and as PDF."""
 
-from pathlib import Path
-
-import jinja2
 import pypandoc
 import typst
 
 from sharpness import files, paths
 from sharpness.evidence import manifest
-from sharpness.evidence.facts import read_facts
-from sharpness.evidence.hover import hover_points
+from sharpness.evidence.report.sections import SOURCES, fill_in
 from sharpness.evidence.verify import check
-from sharpness.evidence.wording import FILTERS
 from sharpness.study import Study
-
-SOURCES = Path("workflow/report")
 
 
 def write_report(study: Study) -> None:
     """Write results/<scale>/report.html and report.pdf, and beside them MANIFEST.json and the resolved config.yaml.
 
-    Runs that are missing, stale or altered do not stop it: the report shows them in a badge.
+    Jobs that are missing, stale or altered do not stop it: the report shows them in a badge.
 
     Raises:
-        UserError: a table, a figure, runs.csv, claims.csv or the single neuron's end points are missing.
+        UserError: a table, a figure, runs.csv, claims.csv or a problem's data are missing.
     """
     record = manifest.build(study)
     markdown = fill_in(study, record, check(study))
-    html, pdf = (paths.results(study.scale) / f"report.{suffix}" for suffix in ("html", "pdf"))
+    html, pdf = paths.report(study.scale)
     files.write_text(html, to_html(markdown))
     with files.replacing(pdf) as temporary:
         temporary.write_bytes(to_pdf(markdown))
     manifest.write(study, record, [html, pdf])
-
-
-def fill_in(study: Study, record: dict, findings: list[str]) -> str:
-    """The report as Markdown.
-
-    Args:
-        record: the manifest, as manifest.build gives it.
-        findings: what is wrong with the results, as verify.check gives it.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(SOURCES),
-        undefined=jinja2.StrictUndefined,
-        # Markdown's {#identifier} would open one of Jinja's own comments.
-        comment_start_string="<!--",
-        comment_end_string="-->",
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= FILTERS
-    template = environment.get_template("report.md")
-    return template.render(read_facts(study), manifest=record, findings=findings, hover=hover_points(study))
 
 
 def to_html(markdown: str) -> str:

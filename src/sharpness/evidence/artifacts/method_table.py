@@ -1,0 +1,79 @@
+"""Methods against networks: final test accuracy (the original's Table II)."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sharpness.evidence import titles
+from sharpness.evidence.artifact import Content, ShowsExperiment, Table
+from sharpness.evidence.formatting import DIVERGED, Markdown
+from sharpness.evidence.runs import final_results, summarize
+from sharpness.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodTable(ShowsExperiment, Table):
+    """Final test accuracy by network (rows) and method with its radius (columns), the best of each network bold."""
+
+    def data(self, study: Study) -> pd.DataFrame:
+        """The columns of final_results by network, method and rho; and best."""
+        data = final_results(summarize(self.jobs(study)), ["network", "method", "rho"])
+        # A mean over the seeds that survived is not marked: those that diverged would have lowered it.
+        highest = data.groupby("network")["accuracy_mean"].transform("max")
+        data["best"] = (data["accuracy_mean"] == highest) & (data["diverged"] == 0)
+        return data
+
+    def content(self, study: Study, data: pd.DataFrame, form: Markdown) -> Content:
+        networks = list(dict.fromkeys(data["network"]))
+        methods = data[["method", "rho"]].drop_duplicates()
+        columns = [(row.method, row.rho if row.rho == row.rho else None) for row in methods.itertuples()]
+        cells = {
+            (row.network, row.method, row.rho if row.rho == row.rho else None): _cell(row, form)
+            for row in data.itertuples()
+        }
+        return Content(
+            caption="Test accuracy after the last epoch by network and method, mean ± sample standard deviation over n "
+            "seeds; the highest mean of each network is bold, unless seeds of it diverged.".replace(
+                "±", form.plus_minus
+            ),
+            note=form.text(titles.training(study)),
+            header=["Network", *(form.text(titles.method(study, name, rho)) for name, rho in columns)],
+            rows=[
+                [form.text(titles.network(network)), *(cells.get((network, *key), form.nothing) for key in columns)]
+                for network in networks
+            ],
+        )
+
+    def facts(self, study: Study, data: pd.DataFrame) -> dict:
+        """By network: its methods, the best first; those lost to divergence; the lead and a spread to judge it by.
+
+        Each method has also `highest`, the highest test accuracy of any epoch of any of its seeds.
+        """
+        keys = ["network", "method", "rho"]
+        highest = summarize(self.jobs(study)).groupby(keys, dropna=False)["best_test_accuracy"].max().rename("highest")
+        data = data.merge(highest.reset_index(), on=keys)
+        data["label"] = [titles.method(study, row.method, row.rho) for row in data.itertuples()]
+        networks = {}
+        for name, rows in data.groupby("network", sort=False):
+            ranked = rows[rows["n"] > 0].sort_values("accuracy_mean", ascending=False, kind="stable")
+            best = ranked.head(2)
+            networks[name] = {
+                "title": titles.network(name),
+                "ranked": ranked,
+                "lost": rows[rows["n"] == 0],
+                "lead": -best["accuracy_mean"].diff().iloc[1] if len(best) > 1 else None,
+                "spread": best["accuracy_std"].max(skipna=False),
+                "by_method": {row["method"]: row for row in rows.to_dict("records")},
+            }
+        return {"networks": networks}
+
+
+def _cell(row, form: Markdown) -> str:
+    if row.n == 0:
+        return DIVERGED
+    lost = f"; {row.diverged} of {row.n + row.diverged} {DIVERGED}" if row.diverged else ""
+    cell = f"{form.spread(row.accuracy_mean, row.accuracy_std)} (n = {row.n}{lost})"
+    return form.bold(cell) if row.best else cell
+
+
+KIND = MethodTable

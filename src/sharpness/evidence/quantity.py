@@ -1,0 +1,139 @@
+"""What a part of a claim can measure.
+
+A quantity is a module of sharpness.evidence.quantities whose QUANTITY is a class derived from Quantity. Its fields are
+the keys beside statement, quantity and test of a part in config/claims.yaml.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from sharpness.errors import SettingError, not_known
+from sharpness.evidence import titles
+from sharpness.evidence.runs import read_histories, read_problem
+from sharpness.evidence.verdicts import Sample
+from sharpness.jobs import DIVERGED, Job
+from sharpness.study import Study
+
+
+class Unmeasured(Exception):
+    """Why a quantity has no values, such as a run that is missing."""
+
+
+class Results:
+    """What the jobs of a study have left so far; what several quantities ask for is read once."""
+
+    def __init__(self, study: Study):
+        self.study = study
+
+    @cached_property
+    def _histories(self) -> dict[str, pd.DataFrame]:
+        """The history of every run that there is, by id."""
+        present = [job for job in self.study.runs.values() if job.is_finished()]
+        if not present:
+            return {}
+        histories = read_histories(present).sort_values(["run_id", "epoch"], ignore_index=True)
+        return dict(iter(histories.groupby("run_id")))
+
+    @cached_property
+    def _problems(self) -> dict[str, pd.DataFrame]:
+        return {name: read_problem(job) for name, job in self.study.problems.items() if job.is_finished()}
+
+    @cached_property
+    def chance(self) -> float:
+        """The accuracy of a network that gives every image the same label: one over the number of classes.
+
+        A diverged run counts with it.
+        """
+        job = next(job for job in self.study.runs.values() if job.id in self._histories)
+        return 1 / job.read()["classes"]
+
+    def histories(self, runs: list[Job]) -> dict[int, pd.DataFrame]:
+        """The histories of some training runs with the column status, by seed in ascending order.
+
+        The last epoch of a diverged run has the test accuracy of chance.
+
+        Raises:
+            Unmeasured: a run is missing.
+        """
+        missing = [job.id for job in runs if job.id not in self._histories]
+        if missing:
+            others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise Unmeasured(f"run {missing[0]} is missing{others}")
+        found = {job.spec["seed"]: self._histories[job.id].copy() for job in sorted(runs, key=_seed)}
+        for history in found.values():
+            if history["status"].iloc[-1] == DIVERGED:
+                history.loc[history.index[-1], "test_accuracy"] = self.chance
+        return found
+
+    def problem(self, name: str) -> pd.DataFrame:
+        """What a toy problem has computed.
+
+        Raises:
+            Unmeasured: it is missing.
+        """
+        if name not in self._problems:
+            raise Unmeasured(f"{self.study.problems[name].id} is missing")
+        return self._problems[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity(ABC):
+    """Something that is measured once for each pair of runs, run, draw or start."""
+
+    @abstractmethod
+    def check(self, study: Study) -> None:
+        """Check that what it names is there to be measured.
+
+        Raises:
+            SettingError: it is not.
+        """
+
+    @abstractmethod
+    def describe(self, study: Study) -> str:
+        """What is measured, in plain words."""
+
+    @abstractmethod
+    def measure(self, results: Results) -> Sample:
+        """Its values.
+
+        Raises:
+            Unmeasured: there are none.
+            UserError: a job's file is not the one that it wrote.
+        """
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run of a claim, but for its network and seed: a method, and its radius if it has one."""
+
+    method: str
+    rho: float | None = None
+
+    def of(self, study: Study, network: str) -> list[Job]:
+        """The study's runs of this kind on a network, one for each seed.
+
+        Raises:
+            SettingError: there are none.
+        """
+        found = [
+            job for job in study.runs.values() if _name(job.spec["network"], job.spec) == _name(network, vars(self))
+        ]
+        if not found:
+            known = sorted({_name(job.spec["network"], job.spec) for job in study.runs.values()})
+            raise SettingError(not_known("run", _name(network, vars(self)), known))
+        return found
+
+    def title(self, study: Study) -> str:
+        return titles.method(study, self.method, self.rho)
+
+
+def _name(network: str, run: dict) -> str:
+    radius = f" with rho {run['rho']:g}" if run.get("rho") is not None else ""
+    return f"{run['method']}{radius} on {network}"
+
+
+def _seed(job: Job) -> int:
+    return job.spec["seed"]

@@ -1,0 +1,116 @@
+"""Filling in the report's templates: the sections in the study's order, then the frame around them."""
+
+import re
+from pathlib import Path
+
+import jinja2
+
+from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import FILTERS, embedded
+from sharpness.evidence.manifest import total_cost
+from sharpness.evidence.report.context import read_context
+from sharpness.study import Study
+
+SOURCES = Path("workflow/report")
+
+# A supplementary table has its number when all of the report is there: until then its name between these stands for it.
+NUMBER = re.compile("\x02(\\w+)\x03")
+
+
+def fill_in(study: Study, manifest: dict, findings: list[str]) -> str:
+    """The report as Markdown.
+
+    Args:
+        study: the study.
+        manifest: as sharpness.evidence.manifest.build gives it.
+        findings: what is wrong with the results, as sharpness.evidence.verify.check gives it.
+
+    Raises:
+        UserError: a file that the report quotes is missing.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(SOURCES),
+        undefined=jinja2.StrictUndefined,
+        # Markdown's {#identifier} would open one of Jinja's own comments.
+        comment_start_string="<!--",
+        comment_end_string="-->",
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= FILTERS
+    context = read_context(study)
+    context |= {"manifest": manifest, "findings": findings}
+    context |= {
+        "scale_title": FILTERS["plain"](study.settings["title"]),
+        "data_title": FILTERS["plain"](study.settings["dataset"]["title"]),
+    }
+    writer = _Writer(study, context, environment)
+    sections = [writer.section(name) for name in study.sections]
+    return _numbered(writer.render("report.md", sections=sections))
+
+
+class _Writer:
+    """Renders templates; knows which artifacts the text has shown."""
+
+    def __init__(self, study: Study, context: dict, environment: jinja2.Environment):
+        self.study, self.context, self.environment = study, context, environment
+        self.shown: set[str] = set()
+
+    def render(self, template: str, **more: object) -> str:
+        own = {"show": self._show, "ref": self._ref, "facts": self._facts, "number": _number}
+        return self.environment.get_template(template).render(self.context | own | more)
+
+    def section(self, name: str) -> str:
+        """A section's text; below it, what its text has not shown of its artifacts, its findings and its cost."""
+        text = self.render(f"sections/{name}.md")
+        artifacts = [artifact for artifact in self.study.artifacts.values() if artifact.section == name]
+        rest = [self._show(artifact.name) for artifact in artifacts if artifact.name not in self.shown]
+        jobs = {job.id for artifact in artifacts for job in artifact.jobs(self.study)}
+        jobs |= {self.study.problems[problem].id for problem in self.study.sections[name]}
+        claims = [row for row in self.context["claims"]["rows"] if row["section"] == name]
+        end = self.render("section_end.md", claims=claims, cost=self._cost(jobs))
+        return "\n\n".join([text, *rest, end])
+
+    def _cost(self, jobs: set[str]) -> dict:
+        recorded = self.context["manifest"]["jobs"]
+        environments = self.context["manifest"]["environments"]
+        return total_cost(
+            {"cost": job["cost"], "provenance": environments[job["environment"]]}
+            for identity, job in recorded.items()
+            if identity in jobs
+        )
+
+    def _facts(self, name: str) -> dict:
+        return self.context["artifacts"][name]["facts"]
+
+    def _ref(self, name: str) -> str:
+        """A link to a table or figure."""
+        if name in self.study.artifacts:
+            return f"[{self.context['artifacts'][name]['label']}](#{name})"
+        return f"[{_number(name)}](#table-{name})"
+
+    def _show(self, name: str) -> str:
+        """A table or figure with its caption."""
+        self.shown.add(name)
+        artifact, record = self.study.artifacts[name], self.context["artifacts"][name]
+        caption = f"**{record['label']}.** {record['caption']}"
+        if not isinstance(artifact, Figure):
+            return f"{record['body']}\n: {caption} {{#{name}}}\n"
+        picture = artifact.file(self.study.scale, "svg")
+        image = f'![{caption}]({picture}){{#{name} alt="{record["label"]}; its values are in {name}.csv."}}\n'
+        if not record["hover"]:
+            return image
+        data = (
+            f'<script type="application/json" class="hover" data-figure="{name}">{embedded(record["hover"])}</script>'
+        )
+        return f"{image}\n```{{=html}}\n{data}\n```\n"
+
+
+def _number(name: str) -> str:
+    return f"Table \x02{name}\x03"
+
+
+def _numbered(text: str) -> str:
+    """The supplementary tables, numbered in the order of their captions."""
+    captions = re.findall("^: \\*\\*Table \x02(\\w+)\x03", text, re.MULTILINE)
+    return NUMBER.sub(lambda found: f"S{captions.index(found[1]) + 1}", text)

@@ -1,0 +1,104 @@
+"""What the tables, figures and quantities of a matrix sensing sweep share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sharpness.errors import SettingError, not_known
+from sharpness.evidence import titles
+from sharpness.evidence.artifact import Artifact
+from sharpness.evidence.quantity import Quantity, Results
+from sharpness.evidence.runs import loss_or_inf, read_problem
+from sharpness.jobs import Job
+from sharpness.settings import require
+from sharpness.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowsSweep(Artifact):
+    """A table or figure of a matrix sensing sweep.
+
+    Attributes:
+        problem: which one of config/study.yaml.
+        rho: the radii that it shows.
+        steps: the first steps, so many of them.
+    """
+
+    problem: str
+    rho: tuple[float, ...]
+    steps: int
+
+    def check(self, study: Study) -> None:
+        spec = study.problem(self.problem, "matrix_sensing").spec
+        for rho in self.rho:
+            require(rho in spec["rho"], f"radius {rho:g} is not swept; add it to problems.{self.problem}.rho")
+        require(
+            1 <= self.steps <= spec["steps"],
+            f"steps is {self.steps}, but problems.{self.problem}.steps is {spec['steps']}; show 1 to {spec['steps']}",
+        )
+
+    def jobs(self, study: Study) -> list[Job]:
+        return [study.problems[self.problem]]
+
+    def spread(self, study: Study) -> pd.DataFrame:
+        """The spread of the loss over the draws.
+
+        Returns:
+            The columns method, rho, step, draws, diverged (draws whose loss is inf), loss_median, loss_min, loss_max.
+        """
+        losses = read_problem(study.problems[self.problem])
+        losses["loss"] = loss_or_inf(losses["loss"].astype(float))
+        shown = losses["rho"].isin(self.rho) & (losses["step"] <= self.steps)
+        groups = losses[shown].assign(diverged=np.isinf(losses["loss"])).groupby(["method", "rho", "step"], sort=False)
+        return groups.agg(
+            draws=("draw", "count"),
+            diverged=("diverged", "sum"),
+            loss_median=("loss", "median"),
+            loss_min=("loss", "min"),
+            loss_max=("loss", "max"),
+        ).reset_index()
+
+    def setting(self, study: Study) -> str:
+        """What every trajectory has in common, in plain text."""
+        return titles.sensing(study, study.problems[self.problem].spec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfSweep(Quantity):
+    """A quantity of a matrix sensing sweep.
+
+    Attributes:
+        problem: which one of config/study.yaml.
+        method: of the trajectories.
+        rho: their radii.
+        step: up to which they are looked at.
+    """
+
+    problem: str
+    method: str
+    rho: tuple[float, ...]
+    step: int
+
+    def check(self, study: Study) -> None:
+        spec = study.problem(self.problem, "matrix_sensing").spec
+        swept = [f"{method} with rho {rho:g}" for method in spec["methods"] for rho in spec["rho"]]
+        for name in (f"{self.method} with rho {rho:g}" for rho in self.rho):
+            if name not in swept:
+                raise SettingError(not_known("matrix sensing run", name, swept))
+        require(
+            1 <= self.step <= spec["steps"],
+            f"step {self.step} of matrix sensing, which takes {spec['steps']}; choose one of them",
+        )
+
+    def trajectories(self) -> str:
+        """Which ones, in plain words."""
+        radii = ", ".join(f"{rho:g}" for rho in self.rho)
+        largest = " (largest of them)" if len(self.rho) > 1 else ""
+        return f"matrix sensing, {titles.STEPS[self.method]}, ρ = {radii}{largest}"
+
+    def losses(self, results: Results) -> pd.DataFrame:
+        """Their losses, inf where they have diverged: the columns method, rho, draw, step, loss."""
+        losses = results.problem(self.problem)
+        losses = losses.assign(loss=loss_or_inf(losses["loss"].astype(float)))
+        return losses[(losses["method"] == self.method) & losses["rho"].isin(self.rho)]

@@ -1,0 +1,38 @@
+"""What readers see in place of the study's own names."""
+
+import math
+
+from sharpness import registry
+from sharpness.networks import network_arguments
+from sharpness.study import Study
+
+STEPS = {"gd": "Gradient descent", "sam": "SAM", "usam": "USAM"}  # of the toy problems
+
+
+def network(name: str) -> str:
+    return str(registry.constants("networks", name)["TITLE"])
+
+
+def sized_network(spec: dict) -> str:
+    """A run's network with the size arguments that it was given, such as "WideResNet (depth 22, width 8)"."""
+    sizes = ", ".join(f"{key} {value}" for key, value in network_arguments(spec).items())
+    return network(spec["network"]) + (f" ({sizes})" if sizes else "")
+
+
+def method(study: Study, name: str, rho: float | None) -> str:
+    """A training method and its radius (None or NaN: it has none), such as "SAM, ρ = 0.05"."""
+    title = study.methods[name]["title"]
+    return title if rho is None or math.isnan(rho) else f"{title}, ρ = {rho:g}"
+
+
+def training(study: Study) -> str:
+    """What every training run of the scale has in common."""
+    return f"{study.settings['dataset']['title']}, {study.settings['title']}, {study.settings['epochs']} epochs"
+
+
+def sensing(study: Study, spec: dict) -> str:
+    """What every trajectory of a matrix sensing sweep has in common, in the report's letters."""
+    return (
+        f"d = {spec['dimension']}, r = {spec['rank']}, m = {spec['measurements']}, "
+        f"η = {spec['learning_rate']:g}, {study.settings['title']}"
+    )

@@ -1,0 +1,96 @@
+"""The experiments of config/study.yaml at a scale, as training runs: networks × methods × radii × seeds."""
+
+from pathlib import Path
+
+from sharpness import training
+from sharpness.errors import UserError, unknown
+from sharpness.jobs import TRAINING, Job
+from sharpness.scales import read_scale, scale_file
+
+ASCENT_KEYS = ("p", "geometry", "eta", "normalization")
+
+
+def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[Job]]:
+    """The runs of each experiment, by its name, in the study's order; experiments may share runs.
+
+    A run that a scale has in common with the scale that it extends belongs to that one: it is trained once for both.
+
+    Args:
+        scale: the scale's name.
+        design: config/study.yaml.
+        root: the project's root.
+
+    Raises:
+        UserError: a scale's file is faulty, an experiment names something that does not exist, or has a radius too many
+            or too few.
+    """
+    settings = read_scale(scale, root)
+    below = expand_experiments(settings["extends"], design, root) if "extends" in settings else {}
+    shared = {job.id: job for jobs in below.values() for job in jobs}
+    own_seeds = settings.get("experiment_seeds", {})
+    for name in own_seeds:
+        if name not in design["experiments"]:
+            raise unknown("experiment", name, design["experiments"], f"{scale_file(scale)}: experiment_seeds")
+    experiments = {}
+    for name, experiment in design["experiments"].items():
+        specs = _expand(name, experiment, own_seeds.get(name, settings["seeds"]), design, settings)
+        jobs = [Job(TRAINING, spec, training.SEMANTICS, _slug(spec), scale) for spec in specs]
+        experiments[name] = [shared.get(job.id, job) for job in jobs]
+    return experiments
+
+
+def _expand(name: str, experiment: dict, seeds: list[int], design: dict, settings: dict) -> list[dict]:
+    """The specs of one experiment."""
+    where = f"config/study.yaml: experiments.{name}"
+    specs = []
+    for network in experiment["networks"]:
+        if network not in settings["networks"]:
+            raise unknown("network", network, settings["networks"], where)
+        for entry in experiment["runs"]:
+            if entry["method"] not in design["methods"]:
+                raise unknown("method", entry["method"], design["methods"], where)
+            method = design["methods"][entry["method"]]
+            if (method["optimizer"] == "sam") != ("rho" in entry):
+                remedy = "give it a list of radii, rho" if method["optimizer"] == "sam" else "remove its rho"
+                raise UserError(f"{where}: method {entry['method']}: {remedy}")
+            for rho in entry.get("rho", [0.0]):
+                specs += [_spec(network, entry["method"], method, rho, seed, design, settings) for seed in seeds]
+    return specs
+
+
+def _spec(network: str, name: str, method: dict, rho: float, seed: int, design: dict, settings: dict) -> dict:
+    recipe = design["training"]
+    ascent = {"rho": float(rho), **{key: method[key] for key in ASCENT_KEYS if key in method}}
+    if "p" in ascent:
+        ascent["p"] = ascent["p"] if ascent["p"] == "inf" else float(ascent["p"])
+        ascent["eta"] = float(ascent.get("eta", 0.0))
+    return {
+        **_data(settings["dataset"]),
+        "network": network,
+        **{f"network_{key}": value for key, value in settings["networks"][network].items()},
+        "method": name,
+        "optimizer": method["optimizer"],
+        **(ascent if method["optimizer"] == "sam" else {}),
+        "learning_rate": float(recipe["learning_rate"]),
+        "milestones": [float(fraction) for fraction in recipe["milestones"]],
+        "learning_rate_factor": float(recipe["learning_rate_factor"]),
+        "momentum": float(recipe["momentum"]),
+        "weight_decay": float(recipe["weight_decay"]),
+        "label_smoothing": float(recipe["label_smoothing"]),
+        "epochs": settings["epochs"],
+        "batch_size": settings["batch_size"],
+        "precision": settings["precision"],
+        "seed": seed,
+    }
+
+
+def _slug(spec: dict) -> str:
+    rho = f"-rho{spec['rho']:g}" if spec["optimizer"] == "sam" else ""
+    return f"{spec['network']}-{spec['method']}{rho}-seed{spec['seed']}"
+
+
+def _data(dataset: dict) -> dict:
+    """What of a scale's data set decides a run. A folder of images has no name but its title, wherever it is."""
+    title = {"dataset_title": dataset["title"]} if "folder" in dataset else {}
+    kept = ("training_images", "image_size", "crop_padding", "flip", "cutout")
+    return {"dataset": dataset["name"], **title, **{key: dataset[key] for key in kept if key in dataset}}

@@ -1,0 +1,65 @@
+"""The scales of config/scales/: on which data, with which network sizes, how long and with which seeds a study runs."""
+
+from pathlib import Path
+
+from sharpness import datasets, registry
+from sharpness.config import check, read_yaml
+from sharpness.errors import UserError, unknown
+
+
+def scale_names(root: Path = Path()) -> list[str]:
+    """The scales on offer, one for each file of config/scales/."""
+    return sorted(path.stem for path in (root / "config/scales").glob("[!.]*.yaml"))
+
+
+def scale_file(scale: str) -> str:
+    """The file of a scale, relative to the project's root."""
+    return f"config/scales/{scale}.yaml"
+
+
+def scale_files(scale: str, root: Path = Path()) -> list[str]:
+    """The file of a scale and those of the scales that it extends.
+
+    Raises:
+        UserError: as read_scale.
+    """
+    return [scale_file(name) for name in _merged(scale, root, ())[1]]
+
+
+def read_scale(scale: str, root: Path) -> dict:
+    """A scale's settings, those of the scale that it extends included.
+
+    Args:
+        scale: name of a file of config/scales/, without its suffix.
+        root: the project's root.
+
+    Raises:
+        UserError: there is no such scale, or its file, or one that it extends, is faulty.
+    """
+    settings, chain = _merged(scale, root, ())
+    where = f"{scale_file(scale)}{' (extends ' + ', '.join(chain[1:]) + ')' if len(chain) > 1 else ''}"
+    check(settings, root / "workflow/schemas/scale.schema.yaml", where)
+    datasets.source_of(settings["dataset"], where)
+    for name in settings["networks"]:
+        registry.check("networks", name, f"{where}: networks")
+    return settings
+
+
+def _merged(scale: str, root: Path, below: tuple[str, ...]) -> tuple[dict, tuple[str, ...]]:
+    """The settings of a scale's file over those of the scale that it extends, and the names of all these scales.
+
+    Of a mapping, such as dataset or networks, each key is replaced whole.
+    """
+    where = scale_file(below[-1]) + ": extends" if below else "config/scales/"
+    if scale not in scale_names(root):
+        raise unknown("scale", scale, scale_names(root), where)
+    if scale in below:
+        raise UserError(f"{where}: {' → '.join([*below, scale])} is a circle; let one of them extend no other")
+    own = read_yaml(root / scale_file(scale))
+    if not isinstance(own, dict) or not isinstance(own.get("extends"), str):
+        return own, (scale,)
+    settings, chain = _merged(own["extends"], root, (*below, scale))
+    for key, value in own.items():
+        mappings = isinstance(value, dict) and isinstance(settings.get(key), dict)
+        settings[key] = settings[key] | value if mappings else value
+    return settings, (scale, *chain)

@@ -1,0 +1,96 @@
+"""Settings as dataclasses that check themselves: the fields are the keys, and say the types.
+
+A problem, an artifact and a quantity of a claim each have such a class. Its `__post_init__` raises SettingError for
+what no instance may have.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+
+from sharpness.errors import SettingError, UserError, suggestion
+
+T = typing.TypeVar("T")
+
+NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def build(cls: type[T], values: Mapping[str, object], file: str, key: str) -> T:
+    """An instance of a dataclass from the settings under a key of a configuration file.
+
+    Fields may be int, float, str, bool, tuples and dataclasses of these, and optional.
+
+    Raises:
+        UserError: a key is unknown or missing, a value has another type, or the class refuses it.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for name in values:
+        if name not in fields:
+            raise UserError(f"{file}: unknown key '{name}' in {key}; {suggestion(name, fields)}")
+    for name, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise UserError(f"{file}: {key} lacks the key '{name}'; add it")
+    hints = typing.get_type_hints(cls)
+    given = {name: _converted(value, hints[name], file, f"{key}.{name}") for name, value in values.items()}
+    try:
+        return cls(**given)
+    except SettingError as error:
+        raise UserError(f"{file}: {key}.{error}") from None
+
+
+def require(condition: bool, message: str) -> None:
+    """Refuse a setting.
+
+    Args:
+        condition: whether it is allowed.
+        message: its key and what is wrong with it, such as "rho is -1; it must be at least 0".
+
+    Raises:
+        SettingError: it is not allowed.
+    """
+    if not condition:
+        raise SettingError(message)
+
+
+def plain(settings: object) -> object:
+    """A settings instance as JSON: dataclasses are objects, tuples lists."""
+    if dataclasses.is_dataclass(settings):
+        return {field.name: plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    return [plain(item) for item in settings] if isinstance(settings, tuple) else settings
+
+
+def _converted(value: object, kind: object, file: str, key: str) -> object:
+    """A value of a YAML file as its field has it: lists become tuples, mappings dataclasses, whole numbers floats."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        [kind] = (member for member in typing.get_args(kind) if member is not types.NoneType)
+    if typing.get_origin(kind) is tuple:
+        return _tuple(value, typing.get_args(kind), file, key)
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{file}: {key} is {value!r}; give it keys of its own")
+        return build(kind, value, file, key)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"{file}: {key} is {value!r}; give {NAMES[kind]}")
+    return value
+
+
+def _tuple(value: object, kinds: tuple, file: str, key: str) -> tuple:
+    if not isinstance(value, list | tuple):
+        raise UserError(f"{file}: {key} is {value!r}; give a list")
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+        if not value:
+            raise UserError(f"{file}: {key} is empty; give at least one")
+        if len(set(map(str, value))) < len(value):
+            raise UserError(f"{file}: {key} lists a value twice; list each once")
+    elif len(value) != len(kinds):
+        raise UserError(f"{file}: {key} has {len(value)} values; give {len(kinds)}")
+    return tuple(
+        _converted(item, kind, file, f"{key}.{i}") for i, (item, kind) in enumerate(zip(value, kinds, strict=True))
+    )
