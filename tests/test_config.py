@@ -81,12 +81,16 @@ FAULTS = {
     "no batch": (SCALE, put("batch_size", value=0), "batch_size is 0; it must be at least 1"),
     "duplicate seed": (SCALE, put("seeds", value=[1, 2, 1]), "seeds lists 1 twice; list it once"),
     "no seeds": (SCALE, put("seeds", value=[]), "seeds is empty; give at least 1"),
-    "unknown network": (SCALE, put("networks", "vgg19", value={}), "networks: unknown network 'vgg19'; did you mean 'vgg'?"),
+    "unknown network": (SCALE, put("networks", "vgg19", value={}),
+                        "networks: unknown network 'vgg19'; did you mean 'vgg'?"),
     "unknown optimizer": (STUDY, put("methods", "sam", "optimizer", value="adam"), "methods.sam.optimizer is 'adam'"),
-    "unknown data set": (SCALE, put("dataset", "name", value="cifar"), "dataset.name: unknown dataset 'cifar'; did you mean 'cifar10'?"),
-    "folder of no image folder": (SCALE, put("dataset", "folder", value="x"), "unknown key 'folder' in dataset; choose from: name, title,"),
-    "no folder of an image folder": (SCALE, put("dataset", "name", value="image_folder"), "dataset lacks the key 'folder'; add it"),
-    "misspelt subset": (SCALE, put("dataset", "training_image", value=9), "in dataset; did you mean 'training_images'?"),
+    "unknown data set": (SCALE, put("dataset", "name", value="cifar"),
+                         "dataset.name: unknown dataset 'cifar'; did you mean 'cifar10'?"),
+    "folder of no image folder": (SCALE, put("dataset", "folder", value="x"),
+                                  "unknown key 'folder' in dataset; choose from: name, title, crop_padding"),
+    "image folder without folder": (SCALE, put("dataset", "name", value="image_folder"),
+                                    "dataset lacks the key 'folder'; add it"),
+    "misspelt subset": (SCALE, put("dataset", "training_image", value=9), "dataset; did you mean 'training_images'?"),
     "extends no text": (SCALE, put("extends", value=3), "extends must be of type string, not 3"),
     "unknown device": (CONFIG, put("device", value="gpu"), "device is 'gpu'; choose from: auto, cpu, cuda"),
     "no slots": (CONFIG, put("runs_per_gpu", value=0), "runs_per_gpu is 0; it must be at least 1"),
@@ -225,13 +229,14 @@ def loads_or_refuses(project: Path) -> None:
         load_study("smoke", project)
     except UserError as error:
         refusal = str(error)
-    assert refusal is None or "config/" in refusal
+    named = (*FILES, "config/scales/", "workflow/report/sections/")  # a section may show what is not there any more
+    assert refusal is None or any(file in refusal for file in named)
     assert refusal is None or len(refusal.splitlines()) == 1
 
 
 @pytest.mark.parametrize("file", FILES)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_mutated_configuration_loads_or_is_refused_in_one_line(fuzzed, file, data):
     original = (ROOT / file).read_text(encoding="utf-8")
     document = data.draw(mutations(yaml.safe_load(original)))
@@ -244,7 +249,7 @@ def test_a_mutated_configuration_loads_or_is_refused_in_one_line(fuzzed, file, d
 
 @pytest.mark.parametrize("file", FILES)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_file_with_bytes_changed_loads_or_is_refused_in_one_line(fuzzed, file, data):
     original = (ROOT / file).read_bytes()
     start = data.draw(st.integers(0, len(original)))
