@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> object:
                 )
         return yaml.load(text, _UniqueKeyLoader)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run this from the project's root, where config/ lies") from None
+        raise UserError(f"{path}: no such file; run this from the project's root, where config/ is") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
