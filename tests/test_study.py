@@ -333,7 +333,7 @@ PRINTED = {"rho": 0.1, "accuracy_mean": 0.9, "accuracy_std": 0.1, "loss_mean": 0
 UNSHOWN = [
     # (what is changed in config/published.yaml, what the line says)
     ({"table9": [PRINTED]}, "config/published.yaml: unknown artifact 'table9'; did you mean 'table"),
-    ({"table2": [PRINTED]}, "config/published.yaml: table2 shows no published values; remove them"),
+    ({"figure5": [PRINTED]}, "config/published.yaml: figure5 shows no published values; remove them"),
     ({"figure1": [PRINTED]}, "config/published.yaml: figure1 shows no published values; remove them"),
     ({"table1": [PRINTED | {"rho": 0.2}]},
      "config/study.yaml: artifacts.table1: config/published.yaml has ρ = 0.2, which is not trained "
@@ -345,6 +345,13 @@ UNSHOWN = [
     ({"table1.1.loss_std": -0.1}, "config/published.yaml: table1.1.loss_std is -0.1; it must be at least 0"),
     ({"table1.1.accuracy": 0.9}, "config/published.yaml: unknown key 'accuracy' in table1.1; did you mean 'accuracy_"),
     ({"table1.2.source": GONE}, "config/published.yaml: table1.2 lacks the key 'source'; add it"),
+    ({"table2.0.network": "vgg19"},
+     "config/study.yaml: artifacts.table2: config/published.yaml: unknown network 'vgg19'; did you mean 'vgg'?"),
+    ({"table2.0.method": "sgdm"},
+     "config/study.yaml: artifacts.table2: config/published.yaml: unknown method 'sgdm'; did you mean 'sgd'?"),
+    ({"table2.0.accuracy": 0.0}, "config/published.yaml: table2.0.accuracy is 0; it is a share, above 0 up to 1"),
+    ({"table2.0.nll": -0.1}, "config/published.yaml: table2.0.nll is -0.1; it must be at least 0"),
+    ({"table2.0.ece": 3.2}, "config/published.yaml: table2.0.ece is 3.2; it is a share, from 0 to 1"),
     ({"table3.0.step": 5},
      "config/study.yaml: artifacts.table3: config/published.yaml has sam at ρ = 0.1, step 5, which is not shown; "
      "remove it, or show it"),

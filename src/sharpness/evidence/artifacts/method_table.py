@@ -32,7 +32,8 @@ class Published:
 
     def __post_init__(self) -> None:
         require(0 < self.accuracy <= 1, f"accuracy is {self.accuracy:g}; it is a share, above 0 up to 1")
-        require((self.nll or 0) >= 0 and 0 <= (self.ece or 0) <= 1, "nll is at least 0, and ece from 0 to 1")
+        require((self.nll or 0) >= 0, f"nll is {self.nll}; it must be at least 0")
+        require(0 <= (self.ece or 0) <= 1, f"ece is {self.ece}; it is a share, from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
