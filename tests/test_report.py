@@ -425,9 +425,14 @@ def test_a_claim_that_is_not_judged_yet_is_named(study):
 
 
 def test_it_is_written_without_torch(study):
-    code = "import sys; from sharpness.cli import main; main(['report', '--scale', 'smoke']); sys.exit('torch' in sys.modules)"
+    script = (
+        "import sys; from sharpness.cli import main\n"
+        "print(main(['report', '--scale', 'smoke']), 'torch' in sys.modules)"
+    )
 
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "0 False\n"
 
 
 def test_every_reference_is_cited_and_every_citation_is_known(study):
@@ -498,7 +503,7 @@ def test_supplementary_tables_are_numbered_in_their_order_and_every_reference_re
     assert "Table S0" not in text
     captions = re.findall(r"^: \*\*Table (S\d+)\.\*\*.*\{#table-(\w+)\}$", text, flags=re.MULTILINE)
     assert [number for number, _ in captions] == [f"S{index + 1}" for index in range(len(captions))]
-    assert len(captions) == 11
+    assert len(captions) >= 11
     numbers = {name: number for number, name in captions}
     links = re.findall(r"\[Table (S\d+)\]\(#table-(\w+)\)", text)
     assert len(links) >= 8
@@ -524,7 +529,7 @@ def test_a_section_ends_with_the_verdicts_of_its_findings(study):
         said = re.findall(r"F\d+ is \[\w+\](?=\{\.verdict)", section_of(text, name))
         assert said == ends
         if ends:
-            assert "judged in [Table S4](#table-findings)" in section_of(text, name)
+            assert re.search(r"judged in \[Table S\d+\]\(#table-findings\)", section_of(text, name))
 
 
 def test_a_section_ends_with_what_its_jobs_took(study):
@@ -566,7 +571,7 @@ def test_an_artifact_that_no_section_mentions_stands_at_the_end_of_its_own(longe
 
     radius, findings = section_of(text, "radius"), section_of(text, "findings")
     assert (
-        radius.index(": **Table I.**") < radius.index(": **Table X.** Test accuracy") < radius.index("The original’s")
+        radius.index(": **Table I.**") < radius.index(": **Table X.** Test accuracy") < radius.index("The original's")
     )
     assert findings.index("{#table-findings}") < findings.index("![**Figure 12.** A title of its own, on WideResNet")
     assert text.count("{#table10}") == text.count("{#figure12 ") == 1
