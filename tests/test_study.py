@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import edit
+from projects import GONE, edit, replace
 
 from sharpness import training
 from sharpness.errors import UserError
@@ -213,26 +213,6 @@ def test_a_scale_sets_some_settings_of_a_problem_anew(project):
     laptop, paper = load_study("laptop").problems, load_study("paper").problems
     assert laptop["neuron"].spec == paper["neuron"].spec | {"starts": 5}
     assert laptop["sensing"].spec == paper["sensing"].spec
-
-
-GONE = object()
-
-
-def replace(file: Path, values: dict[str, object]) -> None:
-    """Change a YAML file: new values by their dotted keys; GONE removes a key."""
-
-    def change(settings: dict) -> None:
-        for key, value in values.items():
-            *parents, last = key.split(".")
-            place = settings
-            for parent in parents:
-                place = place[int(parent) if isinstance(place, list) else parent]
-            if value is GONE:
-                del place[last]
-            else:
-                place[last] = value
-
-    edit(file, change)
 
 
 BALLS = {"kind": "balls", "section": "metric", "title": "Balls"}
