@@ -6,7 +6,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from sharpness.errors import unknown
+from sharpness.errors import UserError, unknown
 
 
 def names(package: str) -> list[str]:
@@ -39,6 +39,19 @@ def check(package: str, name: str, where: str) -> None:
         kinds = package.rpartition(".")[2]
         kind = kinds.removesuffix("ies") + "y" if kinds.endswith("ies") else kinds.removesuffix("s")
         raise unknown(kind, name, names(package), where)
+
+
+def check_titled(package: str, name: str, where: str) -> None:
+    """As `check`, for a module that must have a TITLE and a CITATION, which the report reads from its text.
+
+    Raises:
+        UserError: the package has no such module, or that lacks one of the two.
+    """
+    check(package, name, where)
+    known = constants(package, name)
+    for key in ("TITLE", "CITATION"):
+        if key not in known:
+            raise UserError(f"src/sharpness/{package}/{name}.py: no {key} that is written out; add it as text or None")
 
 
 def constants(package: str, name: str) -> dict[str, object]:

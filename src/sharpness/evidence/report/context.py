@@ -13,8 +13,8 @@ from sharpness.evidence import titles
 from sharpness.evidence.runs import read_problem
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from sharpness.jobs import DIVERGED
-from sharpness.scales import scale_names
-from sharpness.study import Study, load_study
+from sharpness.scales import read_scale, scale_names
+from sharpness.study import Study
 
 # The scale that trains as the original's authors did.
 ORIGINAL = "paper"
@@ -36,7 +36,7 @@ def read_context(study: Study) -> dict:
         "settings": study.settings,
         "training": study.training,
         "steps": titles.STEPS,
-        "networks": {name: _network(name, size) for name, size in study.settings["networks"].items()},
+        "networks": {name: _network(name, size) for name, size in _sizes(study).items()},
         "data_citation": registry.constants("datasets", study.settings["dataset"]["name"])["CITATION"],
         "deviations": deviations(study),
         "badge": badge(study),
@@ -67,7 +67,7 @@ def deviations(study: Study) -> list[dict]:
     """What differs between this scale and the original: what, here, original."""
     if study.scale == ORIGINAL or ORIGINAL not in scale_names():
         return []
-    here, original = _described(study.settings), _described(load_study(ORIGINAL).settings)
+    here, original = _described(study.settings), _described(read_scale(ORIGINAL, Path()))
     return [
         {"what": what, "here": here[what], "original": original.get(what)}
         for what in here
@@ -118,6 +118,11 @@ def _problem(study: Study, name: str) -> dict:
     job = study.problems[name]
     summary = getattr(registry.load("problems", job.kind, name), "summary", None)
     return {"settings": job.spec, "summary": summary(read_problem(job)) if summary else {}}
+
+
+def _sizes(study: Study) -> dict[str, dict]:
+    """The sizes of each network that the scale names or an experiment trains."""
+    return {job.spec["network"]: {} for job in study.runs.values()} | study.settings["networks"]
 
 
 def _network(name: str, size: dict) -> dict:
