@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def spec_of(method: str) -> dict:
-    return next(spec for spec in load_study("laptop", ROOT).runs.values() if spec["method"] == method)
+    return next(job.spec for job in load_study("laptop", ROOT).runs.values() if job.spec["method"] == method)
 
 
 def small_network() -> torch.nn.Module:
