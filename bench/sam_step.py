@@ -74,8 +74,8 @@ def tables(result: dict) -> dict[str, str]:
 def _seconds(workload: Workload, device: torch.device, budget: float) -> dict[str, list[float]]:
     """Rounds of all candidates, each built afresh BUILDS times where the budget allows.
 
-    Where a network's tensors happen to lie in memory changes a step of a few milliseconds by a few percent, as long as
-    they lie there.
+    Where a network's tensors happen to be in memory changes a step of a few milliseconds by a few percent, as long as
+    they are there.
     """
     seconds: dict[str, list[float]] = {}
     started = time.perf_counter()

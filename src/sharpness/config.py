@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> object:
                 )
         return yaml.load(text, _UniqueKeyLoader)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run this from the project's root, where config/ lies") from None
+        raise UserError(f"{path}: no such file; run this from the project's root, where config/ is") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
@@ -148,8 +148,6 @@ def _describe(error: ValidationError, where: str) -> str:
             return f"{where}: {key} is {_show(value)}; give a number of at least 1, or the word inf"
         case "maxProperties":
             return f"{where}: {key} is an sgd method, which has no ascent step; keep only title and optimizer"
-        case "not":
-            return f"{where}: {key}.folder goes with the data set image_folder only; remove it"
     return f"{where}: {key}: {error.message}"
 
 

@@ -36,7 +36,9 @@ def check(package: str, name: str, where: str) -> None:
         UserError: the package has no such module.
     """
     if name not in names(package):
-        raise unknown(package.rpartition(".")[2].removesuffix("s"), name, names(package), where)
+        kinds = package.rpartition(".")[2]
+        kind = kinds.removesuffix("ies") + "y" if kinds.endswith("ies") else kinds.removesuffix("s")
+        raise unknown(kind, name, names(package), where)
 
 
 def constants(package: str, name: str) -> dict[str, object]:

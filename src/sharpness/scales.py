@@ -59,6 +59,8 @@ def _merged(scale: str, root: Path, below: tuple[str, ...]) -> tuple[dict, tuple
     if not isinstance(own, dict) or not isinstance(own.get("extends"), str):
         return own, (scale,)
     settings, chain = _merged(own["extends"], root, (*below, scale))
+    if not isinstance(settings, dict):
+        return settings, (scale, *chain)
     for key, value in own.items():
         mappings = isinstance(value, dict) and isinstance(settings.get(key), dict)
         settings[key] = settings[key] | value if mappings else value

@@ -6,7 +6,7 @@ Everything in config/ that can be known to be wrong is refused here, before anyt
 import re
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -217,10 +217,10 @@ def _problems(scale: str, design: dict, settings: dict) -> dict[str, Job]:
     for name, entry in design["problems"].items():
         key = f"problems.{name}"
         _check_section(entry["section"], design["sections"], f"{STUDY}: {key}")
-        module = registry.load("problems", entry["kind"], f"{STUDY}: {key}")
-        file = scale_file(scale) if name in own else STUDY
-        values = _without(entry, "kind", "section") | own.get(name, {})
-        spec = plain(build(module.Settings, values, file, key))
+        module = registry.load("problems", entry["kind"], f"{STUDY}: {key}.kind")
+        file = f"{scale_file(scale)} (over {STUDY})" if name in own else STUDY
+        given = {key: value for key, value in entry.items() if key not in ("kind", "section")} | own.get(name, {})
+        spec = plain(build(module.Settings, given, file, key))
         problems[name] = Job(entry["kind"], spec, module.SEMANTICS, entry["kind"].replace("_", "-"), scale)
     return problems
 
@@ -232,15 +232,14 @@ def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
     for name, entry in design["artifacts"].items():
         key = f"artifacts.{name}"
         _check_section(entry["section"], design["sections"], f"{STUDY}: {key}")
-        kind = registry.load("evidence.artifacts", entry["kind"], f"{STUDY}: {key}").KIND
+        kind = registry.load("evidence.artifacts", entry["kind"], f"{STUDY}: {key}.kind").KIND
         if not name.startswith(kind.prefix):
             raise UserError(f"{STUDY}: {key} is a {kind.prefix}; name it {kind.prefix} and a number")
         rows = published.get(name, [])
         if rows and kind.Published is None:
             raise UserError(f"{PUBLISHED}: {name} shows no published values; remove them")
-        artifact = build(kind, _without(entry, "kind") | {"name": name}, STUDY, key)
         shown = tuple(build(kind.Published, row, PUBLISHED, f"{name}.{i}") for i, row in enumerate(rows))
-        artifacts[name] = replace(artifact, published=shown)
+        artifacts[name] = build(kind, entry, STUDY, key, beside=["kind"], name=name, published=shown)
     return artifacts
 
 
@@ -250,9 +249,8 @@ def _claim(name: str, claim: dict, tests: dict, sections: list[str]) -> Claim:
     parts = []
     for letter, entry in zip(string.ascii_lowercase, claim["parts"], strict=False):
         kind = registry.load("evidence.quantities", entry["quantity"], f"{where}{letter}").QUANTITY
-        values = _without(entry, "statement", "quantity", "test")
         test = _lookup("test", entry["test"], tests, f"{where}{letter}")
-        quantity = build(kind, values, CLAIMS, f"claims.{name}{letter}")
+        quantity = build(kind, entry, CLAIMS, f"claims.{name}{letter}", beside=["statement", "quantity", "test"])
         parts.append(Part(name + letter, entry["statement"], quantity, test))
     return Claim(name, claim["statement"], claim["section"], tuple(parts))
 
@@ -277,7 +275,7 @@ def _check_template(name: str, study: Study, root: Path) -> None:
         text = (root / file).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{STUDY}: sections: {name}: {file} cannot be read ({error.strerror}); write it") from None
-    for artifact in re.findall(r'\b(?:show|facts)\("(\w+)"\)', text):
+    for artifact in re.findall(r'\b(?:show|facts|ref(?=\("(?:table|figure)\d))\("(\w+)"\)', text):
         _lookup("artifact", artifact, study.artifacts, f"{file} quotes {artifact}")
     for problem in re.findall(r"\bproblems\.(\w+)", text):
         _lookup("problem", problem, study.problems, f"{file} quotes {problem}")
@@ -289,18 +287,13 @@ def _described(settings: object) -> dict:
 
 
 def _check_section(name: str, sections: list[str], where: str) -> None:
-    if name not in sections:
-        raise unknown("section", name, sections, where)
+    _lookup("section", name, dict.fromkeys(sections), where)
 
 
 def _lookup(kind: str, name: str, known: Mapping[str, object], where: str):
     if name not in known:
         raise unknown(kind, name, known, where)
     return known[name]
-
-
-def _without(entry: dict, *keys: str) -> dict:
-    return {key: value for key, value in entry.items() if key not in keys}
 
 
 def _schema(name: str, root: Path) -> Path:

@@ -2,7 +2,14 @@
 # runs.csv and claims.csv on every job that they collect.
 
 CONFIGURATION = ["config/study.yaml", *scale_files(SCALE)]
-SHARED_CODE = sorted(Path("src/sharpness/evidence").glob("*.py"))
+
+
+def code(*packages):
+    """The modules of some packages, those of their subpackages not included."""
+    return sorted(path for package in packages for path in Path("src/sharpness", package).glob("*.py"))
+
+
+SHARED_CODE = code("evidence", "networks")  # a network's module has its title
 
 
 def kind_code(name):
@@ -45,7 +52,7 @@ rule claims:
         CONFIGURATION,
         "config/claims.yaml",
         SHARED_CODE,
-        sorted(Path("src/sharpness/evidence/quantities").glob("*.py")),
+        code("evidence/quantities"),
         "src/sharpness/training/schedule.py",
     output:
         report(

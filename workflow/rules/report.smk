@@ -10,7 +10,7 @@ rule report:
         "config/claims.yaml",
         "config/published.yaml",
         SHARED_CODE,
-        sorted(Path("src/sharpness/evidence/report").glob("*.py")),
+        code("evidence/report", "datasets", "problems"),
         sorted(path for path in Path("workflow/report").rglob("*") if path.suffix not in ("", ".rst")),
     output:
         report(

@@ -46,8 +46,7 @@ def source_of(dataset: dict, where: str = "the scale") -> Any:
         UserError: there is no such data set, or it has no such setting, or not at that value, or lacks one.
     """
     module = registry.load("datasets", dataset["name"], f"{where}: dataset.name")
-    own = {key: value for key, value in dataset.items() if key not in COMMON_SETTINGS}
-    return build(module.Source, own, where, "dataset")
+    return build(module.Source, dataset, where, "dataset", beside=COMMON_SETTINGS)
 
 
 def prepared_folder(dataset: dict, data_dir: Path) -> Path:

@@ -8,7 +8,7 @@ LARGEST_LOSS = 1e308  # a loss beyond it has diverged
 DIVERGED = "diverged"
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-ROMAN = ((10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
+ROMAN = ((100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
 
 
 class Markdown:
@@ -90,7 +90,7 @@ class Latex(Markdown):
 
 
 def roman(number: int) -> str:
-    """A whole number from 1 to 39 in Roman numerals."""
+    """A whole number from 1 to 399 in Roman numerals."""
     text = ""
     for value, letters in ROMAN:
         count, number = divmod(number, value)

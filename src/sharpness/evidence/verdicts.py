@@ -61,14 +61,14 @@ def judge(sample: Sample, test: dict, level: float) -> Judgement:
     """Put the values of a quantity to a test of config/claims.yaml.
 
     The kinds of test, and the keys that go with them:
-        difference: supported if the interval of the mean lies above 0 and the mean is at least `smallest_effect`;
-            contradicted if the interval lies below `smallest_effect`.
-        equivalence: supported if the interval of the mean lies within ±`margin` (two one-sided tests); contradicted if
+        difference: supported if the interval of the mean is above 0 and the mean is at least `smallest_effect`;
+            contradicted if the interval is below `smallest_effect`.
+        equivalence: supported if the interval of the mean is within ±`margin` (two one-sided tests); contradicted if
             it excludes 0 and the mean is at least `margin` away from 0.
-        proportion: supported if the interval of the share of values that are `at_most` or `at_least` a bound lies above
-            `share`; contradicted if it lies below.
+        proportion: supported if the interval of the share of values that are `at_most` or `at_least` a bound is above
+            `share`; contradicted if it is below.
         existence: supported if there is such a value; contradicted if there is none and the interval of their share
-            lies below `share`.
+            is below `share`.
     With fewer values than `minimum` each is inconclusive, and there is no interval.
 
     Args:

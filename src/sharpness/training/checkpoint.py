@@ -54,13 +54,10 @@ class CheckpointFile:
             return None
         except OSError as error:
             return self._set_aside(f"unreadable ({error.strerror})")
-        start = len(_first_line(b""))
-        if content[:start] != _first_line(content[start:]):
-            return self._set_aside("cut short, corrupt or of another version")
         try:
-            state = torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:
-            return self._set_aside("not a plain checkpoint")
+            state = unpack(content)
+        except ValueError as reason:
+            return self._set_aside(reason)
         if state["identity"] != self.identity:
             return self._set_aside(f"of another run, or of other data ({state['identity']['id']})")
         return state
@@ -69,10 +66,25 @@ class CheckpointFile:
         """Delete the checkpoint of a run that is complete."""
         self.path.unlink(missing_ok=True)
 
-    def _set_aside(self, reason: str) -> None:
+    def _set_aside(self, reason: object) -> None:
         aside = self.path.with_suffix(".unusable")
         self.path.replace(aside)
         print(f"sharpness: warning: {self.path} is {reason}; kept as {aside}, starting afresh", file=sys.stderr)
+
+
+def unpack(content: bytes | memoryview) -> dict:
+    """The state in a checkpoint's content, on the CPU, with the identity of the run that it belongs to.
+
+    Raises:
+        ValueError: why it cannot be used.
+    """
+    start = len(_first_line(b""))
+    if content[:start] != _first_line(content[start:]):
+        raise ValueError("cut short, corrupt or of another version")
+    try:
+        return torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError("not a plain checkpoint") from None
 
 
 def _first_line(payload: bytes | memoryview) -> bytes:
