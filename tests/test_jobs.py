@@ -1,4 +1,4 @@
-"""Jobs: what names them, and reading what one has left: what is missing, damaged or another job's is refused in a line."""
+"""Jobs: what names them, and reading what one has left: a file that is missing, damaged or another's is refused."""
 
 import json
 import os

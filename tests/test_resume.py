@@ -257,7 +257,7 @@ def test_an_unexpected_checkpoint_is_set_aside_with_a_warning(tmp_path, monkeypa
     assert not capsys.readouterr().err, "one warning is enough"
 
 
-def test_a_run_starts_afresh_from_a_checkpoint_cut_short(unbroken, tmp_path):
+def test_a_run_starts_again_when_its_checkpoint_is_cut_short(unbroken, tmp_path):
     folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs["Dropout and ASAM"]
     file = folder / unbroken.jobs[run_id].checkpoint
     file.parent.mkdir(parents=True)
