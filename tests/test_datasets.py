@@ -239,7 +239,7 @@ def test_colours_are_averaged_apart(archive, tmp_path):
         ({"training_images": 5}, "dataset.training_images: 5 leaves class '2' without an image; choose more"),
         ({"image_size": 9}, "dataset.image_size: 9 pixels, but the images have 8; choose 1 to 8, or remove"),
         ({"image_size": 0}, "dataset.image_size: 0 pixels"),
-        ({"folder": "pictures"}, "unknown key 'folder' in dataset; remove it"),
+        ({"folder": "pictures"}, "unknown key 'folder' in dataset; choose from: name, title, "),
         ({"name": "digit"}, "unknown dataset 'digit'; did you mean 'digits'?"),
         ({"name": "image_folder"}, "dataset lacks the key 'folder'; add it"),
         ({"name": "image_folder", "folder": ""}, "dataset.folder is empty; give the path"),
@@ -331,7 +331,7 @@ def test_cifar10_is_read_channels_last_and_in_order(archive, tmp_path):
     assert arrays.train_images.shape == (20, 32, 32, 3)
     assert arrays.test_images.shape == (3, 32, 32, 3)
     second = batch(4, 2)
-    # A row of the batch holds 1024 red values, row by row, then the green and the blue ones.
+    # A row of the batch has 1024 red values, row by row, then the green and the blue ones.
     assert arrays.train_images[4, 5, 7].tolist() == [
         second["data"][0, channel * 1024 + 5 * 32 + 7] for channel in range(3)
     ]
@@ -418,7 +418,7 @@ def test_an_interrupted_download_leaves_nothing_and_can_be_repeated(server, tmp_
     assert open_arrays(prepare(CIFAR, tmp_path / "data"))
 
 
-def test_a_download_that_was_killed_is_begun_afresh(server, tmp_path):
+def test_a_download_that_was_killed_is_started_again(server, tmp_path):
     incomplete = tmp_path / "downloads/.incomplete"
     incomplete.mkdir(parents=True)
     (incomplete / CIFAR10.filename).write_bytes(Server.content[:100])
