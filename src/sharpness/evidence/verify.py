@@ -34,15 +34,10 @@ def verify(study: Study) -> list[str]:
     """
     recorded = _read_manifest(study)
     findings = check(study, recorded)
+    findings += _check_content(study, {line.split(": ")[1] for line in findings})
     if recorded is None:
-        lost = f"missing: {paths.manifest(study.scale)}: no manifest that can be read; make the report"
-        return [*findings, lost, *_check_content(study)]
-    return [
-        *_check_config(study),
-        *findings,
-        *_check_hashes(recorded["report"]["files"]),
-        *_check_content(study),
-    ]
+        return [*findings, f"missing: {paths.manifest(study.scale)}: no manifest that can be read; make the report"]
+    return [*_check_config(study), *findings, *_check_hashes(recorded["report"]["files"])]
 
 
 def check(study: Study, recorded: dict | None = None) -> list[str]:
@@ -87,7 +82,7 @@ def _fault(job: Job) -> str | None:
         run = job.read()
     except UserError as error:
         return f"altered: {error}"
-    if canonical(run["spec"]) != canonical(job.spec):
+    if canonical(run.get("spec")) != canonical(job.spec):
         return f"altered: {job.run}: its spec is not the one that its folder is named for; run it again"
     return None
 
@@ -120,10 +115,11 @@ def _check_runs(jobs: dict[str, Job], recorded: dict) -> Iterator[str]:
 
 def _check_unexpected(study: Study) -> Iterator[str]:
     """Folders of jobs that are not the study's at this scale."""
+    own = {job.folder for job in study.jobs.values()}
     elsewhere = {identity: job for other in _other_studies(study) for identity, job in other.jobs.items()}
     for kind in (TRAINING, *registry.names("problems")):
         folders = [folder for folder in (paths.results(study.scale) / kind).glob("[!.]*") if folder.is_dir()]
-        for folder in sorted(folder for folder in folders if folder.name not in study.jobs):
+        for folder in sorted(folder for folder in folders if folder not in own):
             if folder.name in elsewhere:
                 home = elsewhere[folder.name].folder.parent
                 yield f"mixed: {folder}: belongs to another scale; move it to {home}, or delete it"
@@ -169,7 +165,7 @@ def _check_record(study: Study, name: str, sound: dict[str, Job]) -> Iterator[st
     content = [path for path in study.artifact(name).files(study.scale) if path != record]
     try:
         made = json.loads(record.read_bytes())
-        files_then, jobs_then = made["files"], made["jobs"]
+        files_then, jobs_then = dict(made["files"]), dict(made["jobs"])
     except (OSError, ValueError, KeyError, TypeError):
         yield f"altered: {record}: not the record of an artifact; make {name} and the report again"
         return
@@ -181,11 +177,12 @@ def _check_record(study: Study, name: str, sound: dict[str, Job]) -> Iterator[st
         yield f"stale: {record.with_suffix('.csv')}: made from other jobs than it shows now; make {name} again"
 
 
-def _check_content(study: Study) -> Iterator[str]:
-    """Each artifact's CSV against what its jobs give now, where it and all of them are there."""
+def _check_content(study: Study, named: set[str]) -> Iterator[str]:
+    """Each artifact's CSV against what its jobs give now, where all of them are there and no finding names it yet."""
     for name, own in manifest.artifact_files(study).items():
         [table] = [path for path in own if path.suffix == ".csv"]
-        if not table.is_file() or any(_fault(job) for job in manifest.artifact_jobs(study, name)):
+        unusable = str(table) in named or not table.is_file()
+        if unusable or any(_fault(job) for job in manifest.artifact_jobs(study, name)):
             continue
         if table.read_text(encoding="utf-8") != csv_text(_data(study, name)):
             yield f"stale: {table}: not what its jobs give now; make {name} again"
