@@ -71,6 +71,7 @@ rule all:
         paths.report(SCALE),
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/problems.smk"

@@ -11,7 +11,11 @@ rule report:
         "config/published.yaml",
         SHARED_CODE,
         code("evidence/report", "datasets", "problems"),
-        sorted(path for path in Path("workflow/report").rglob("*") if path.suffix not in ("", ".rst")),
+        sorted(
+            path
+            for path in Path("workflow/report").rglob("*")
+            if path.suffix not in ("", ".rst")
+        ),
     output:
         report(
             paths.report(SCALE)[0],
