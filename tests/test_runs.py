@@ -134,6 +134,17 @@ def test_runs_csv_has_log_likelihood_and_calibration_error_of_the_runs_whose_his
     pd.testing.assert_frame_equal(after.drop(index=cut)[shared], before.drop(index=cut)[shared], check_exact=True)
 
 
+def test_tables_and_figures_are_the_same_from_histories_with_and_without_further_columns(study):
+    write_rest(study)
+    shown = ["table1", "table2", "figure1", "figure3", "figure4"]
+    before = {name: study.artifact(name).data(study) for name in shown}
+    for job in list(study.runs.values())[::2]:
+        synthetic.write(study, job.id, with_more(synthetic.history(job.spec)))
+    for name, data in before.items():
+        after = study.artifact(name).data(study)
+        pd.testing.assert_frame_equal(after[data.columns], data, check_exact=True)
+
+
 def test_runs_csv_has_the_same_bytes_each_time(study):
     write_rest(study)
     path = paths.runs("smoke")

@@ -115,16 +115,18 @@ def _check_runs(jobs: dict[str, Job], recorded: dict) -> Iterator[str]:
 
 def _check_unexpected(study: Study) -> Iterator[str]:
     """Folders of jobs that are not the study's at this scale."""
-    own = {job.folder for job in study.jobs.values()}
+    kinds = [paths.results(study.scale) / kind for kind in (TRAINING, *registry.names("problems"))]
+    found = {folder for kind in kinds for folder in kind.glob("[!.]*") if folder.is_dir()}
+    unexpected = sorted(found - {job.folder for job in study.jobs.values()})
+    if not unexpected:  # then the other scales need not be read
+        return
     elsewhere = {identity: job for other in _other_studies(study) for identity, job in other.jobs.items()}
-    for kind in (TRAINING, *registry.names("problems")):
-        folders = [folder for folder in (paths.results(study.scale) / kind).glob("[!.]*") if folder.is_dir()]
-        for folder in sorted(folder for folder in folders if folder not in own):
-            if folder.name in elsewhere:
-                home = elsewhere[folder.name].folder.parent
-                yield f"mixed: {folder}: belongs to another scale; move it to {home}, or delete it"
-            else:
-                yield f"stale: {folder}: {_reason(folder, study.jobs)}; delete it"
+    for folder in unexpected:
+        if folder.name in elsewhere:
+            home = elsewhere[folder.name].folder.parent
+            yield f"mixed: {folder}: belongs to another scale; move it to {home}, or delete it"
+        else:
+            yield f"stale: {folder}: {_reason(folder, study.jobs)}; delete it"
 
 
 def _other_studies(study: Study) -> Iterator[Study]:
