@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from sharpness import registry, training
-from sharpness.datasets import COMMON_SETTINGS
 from sharpness.errors import UserError, unknown
 from sharpness.jobs import TRAINING, Job
 from sharpness.scales import read_scale, scale_file
@@ -91,6 +90,8 @@ def _slug(spec: dict) -> str:
 
 def _data(dataset: dict) -> dict:
     """What of a scale's data set decides a run. A folder of images has no name but its title, wherever it is."""
+    from sharpness.datasets import COMMON_SETTINGS  # as in read_scale
+
     title = {"dataset_title": dataset["title"]} if "folder" in dataset else {}
     own = {f"dataset_{key}": value for key, value in dataset.items() if key not in (*COMMON_SETTINGS, "folder")}
     kept = ("training_images", "image_size", "crop_padding", "flip", "cutout")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sharpness import datasets, registry
+from sharpness import registry
 from sharpness.config import check, read_yaml
 from sharpness.errors import UserError, unknown
 
@@ -36,6 +36,8 @@ def read_scale(scale: str, root: Path) -> dict:
     Raises:
         UserError: there is no such scale, or its file, or one that it extends, is faulty.
     """
+    from sharpness import datasets  # it imports NumPy, for which the command's help must not wait
+
     settings, chain = _merged(scale, root, ())
     where = f"{scale_file(scale)}{' (extends ' + ', '.join(chain[1:]) + ')' if len(chain) > 1 else ''}"
     check(settings, root / "workflow/schemas/scale.schema.yaml", where)
