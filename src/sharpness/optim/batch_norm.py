@@ -15,8 +15,8 @@ class frozen_statistics:  # named like torch.no_grad, and used like it
     One may be kept and entered at every step, which saves the search through the model. It knows the layers that the
     model had when it was made.
 
-    Only the forward pass has to lie inside; with activation checkpointing, which computes it again in the backward pass,
-    that one as well.
+    Only the forward pass has to lie inside; with activation checkpointing, which repeats it in the backward pass, that
+    one as well.
 
     Covers ``BatchNorm1d/2d/3d`` and ``SyncBatchNorm``. ``InstanceNorm``, which does not track by default, has no such
     switch.

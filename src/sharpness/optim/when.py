@@ -60,6 +60,10 @@ class After:
     steps: int
     ramp: int = 0
 
+    def __post_init__(self) -> None:
+        if self.ramp < 0:
+            raise ValueError(f"ramp: {self.ramp} steps are none; it must be at least 0")
+
     def __call__(self, step: int) -> float:
         if step < self.steps:
             return 0.0
