@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sharpness.optim import normalization_layers as normalization_layers
     from sharpness.optim import preset as preset
     from sharpness.optim import presets as presets
+    from sharpness.optim import same_randomness as same_randomness
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ _OPTIM = (
     "normalization_layers",
     "preset",
     "presets",
+    "same_randomness",
 )
 
 

@@ -4,6 +4,7 @@ from sharpness.optim.ascent import ascent_step
 from sharpness.optim.batch_norm import frozen_statistics
 from sharpness.optim.groups import normalization_layers
 from sharpness.optim.presets import preset, presets
+from sharpness.optim.randomness import same_randomness
 from sharpness.optim.sam import SAM
 from sharpness.optim.when import After, Every, Last
 
@@ -17,4 +18,5 @@ __all__ = [
     "normalization_layers",
     "preset",
     "presets",
+    "same_randomness",
 ]

@@ -103,8 +103,8 @@ def check_parameters(params: Sequence[Any]) -> None:
     members = [member[1] if isinstance(member, tuple) else member for member in params]
     if len({id(member) for member in members}) < len(members):
         raise ValueError("params: a parameter appears twice in one group; it would be perturbed twice")
-    if any(type(member).__name__ == "FlatParameter" for member in members):
-        raise ValueError("params: FSDP's flat parameters hide their shards; use torch.distributed.fsdp.fully_shard")
+    if any(getattr(member, "_fsdp_flattened", False) for member in members):
+        raise ValueError("params: FullyShardedDataParallel hides what it shards; use torch.distributed.fsdp.fully_shard")
 
 
 def moves_of(groups: Sequence[Group], radius_factor: float) -> list[Move]:
