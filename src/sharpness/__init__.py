@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sharpness.optim import Every as Every
     from sharpness.optim import Last as Last
     from sharpness.optim import ascent_step as ascent_step
+    from sharpness.optim import diagnose as diagnose
     from sharpness.optim import frozen_statistics as frozen_statistics
     from sharpness.optim import normalization_layers as normalization_layers
     from sharpness.optim import preset as preset
@@ -26,6 +27,7 @@ _OPTIM = (
     "Every",
     "Last",
     "ascent_step",
+    "diagnose",
     "frozen_statistics",
     "normalization_layers",
     "preset",

@@ -2,6 +2,7 @@
 
 from sharpness.optim.ascent import ascent_step
 from sharpness.optim.batch_norm import frozen_statistics
+from sharpness.optim.diagnosis import diagnose
 from sharpness.optim.groups import normalization_layers
 from sharpness.optim.presets import preset, presets
 from sharpness.optim.randomness import same_randomness
@@ -14,6 +15,7 @@ __all__ = [
     "Every",
     "Last",
     "ascent_step",
+    "diagnose",
     "frozen_statistics",
     "normalization_layers",
     "preset",

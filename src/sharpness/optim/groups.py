@@ -104,7 +104,9 @@ def check_parameters(params: Sequence[Any]) -> None:
     if len({id(member) for member in members}) < len(members):
         raise ValueError("params: a parameter appears twice in one group; it would be perturbed twice")
     if any(getattr(member, "_fsdp_flattened", False) for member in members):
-        raise ValueError("params: FullyShardedDataParallel hides what it shards; use torch.distributed.fsdp.fully_shard")
+        raise ValueError(
+            "params: FullyShardedDataParallel hides what it shards; use torch.distributed.fsdp.fully_shard"
+        )
 
 
 def moves_of(groups: Sequence[Group], radius_factor: float) -> list[Move]:
