@@ -8,7 +8,7 @@ from sharpness.optim.groups import Settings
 _PRESETS: dict[str, Settings] = {
     # Foret et al. 2021.
     "sam": {"rho": 0.05},
-    # Kwon et al. 2021, as their code has it for CIFAR.
+    # Kwon et al. 2021, with the defaults of their code.
     "asam": {"rho": 0.5, "geometry": "absolute-weights", "eta": 0.01},
     # As the report ran it: every parameter, without η.
     "asam-as-run": {"rho": 2.0, "geometry": "absolute"},
@@ -22,7 +22,7 @@ _PRESETS: dict[str, Settings] = {
     "l1": {"rho": 0.05, "p": 1.0},
     # Kim et al. 2022.
     "fisher": {"rho": 0.1, "geometry": "fisher", "eta": 1.0},
-    # Müller et al. 2023: normalisation layers alone, which their code finds by these names.
+    # Müller et al. 2023: normalisation layers alone, which their code finds by these names; its default ρ.
     "sam-on": {"rho": 0.5, "perturb": ("*norm*", "*bn*")},
 }
 
