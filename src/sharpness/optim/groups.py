@@ -120,30 +120,35 @@ def moves_of(groups: Sequence[Group], radius_factor: float) -> list[Move]:
         ValueError: A group's ball is outside the family.
     """
     balls: dict[tuple[float, str], list[tuple[Group, list[Tensor], Part]]] = {}
-    devices: set[torch.device] = set()
     for group in groups:
         check_group(group)
         parameters, part = _part(group)
         if parameters:
-            devices.update(weight.device for weight in part.weights)
             balls.setdefault((group["p"], group["normalization"]), []).append((group, parameters, part))
     if not balls:
         raise RuntimeError("first_step: no parameter to perturb has a gradient; call loss.backward() before it")
-    if len(devices) > 1:
-        names = " and ".join(sorted(map(str, devices)))
-        raise RuntimeError(f"first_step: the parameters lie on {names}; SAM takes its norm on one device")
 
     moves = []
     for (p, normalization), members in balls.items():
-        every = [parameter for _, parameters, _ in members for parameter in parameters]
-        owners = [owners_of(parameter.grad) for parameter in every] if any(map(is_sharded, every)) else None
-        directions, scale = ascent_directions(
-            [part for *_, part in members], p=p, normalization=normalization, owners=owners
-        )
+        owners = None
+        if any(part.weights is not parameters for _, parameters, part in members):
+            owners = [owners_of(parameter.grad) for _, parameters, _ in members for parameter in parameters]
+        parts = [part for *_, part in members]
+        try:
+            directions, scale = ascent_directions(parts, p=p, normalization=normalization, owners=owners)
+        except RuntimeError:
+            _check_devices(parts)
+            raise
         for (group, parameters, part), own in zip(members, directions, strict=True):
             factor = step_factor(_radius(group, radius_factor), scale, own)
             moves.append(Move(parameters, part.weights, own, factor))
     return moves
+
+
+def _check_devices(parts: Sequence[Part]) -> None:
+    names = sorted({str(weight.device) for part in parts for weight in part.weights})
+    if len(names) > 1:
+        raise RuntimeError(f"first_step: the parameters lie on {' and '.join(names)}; SAM takes its norm on one device")
 
 
 def _radius(group: Group, factor: float) -> float | Tensor:
@@ -159,20 +164,20 @@ def _part(group: Group) -> tuple[list[Tensor], Part]:
     geometry = geometry_of(group)
     by_name = geometry == "absolute-weights"
     parameters: list[Tensor] = []
-    weights: list[Tensor] = []
     gradients: list[Tensor] = []
     adapted: list[bool] = []
     for index, (parameter, chosen) in enumerate(zip(group["params"], group["perturbed"], strict=True)):
         if not chosen or (gradient := parameter.grad) is None or not parameter.requires_grad:
             continue
-        weight, gradient = to_local(parameter), to_local(gradient)
-        if gradient.layout is not torch.strided or not weight.is_floating_point() or weight.shape != gradient.shape:
-            raise RuntimeError(f"first_step: {_unfit(group, index, weight, gradient)}")
+        if gradient.layout is not torch.strided or gradient.is_complex() or parameter.shape != gradient.shape:
+            raise RuntimeError(f"first_step: {_unfit(group, index, parameter, gradient)}")
         parameters.append(parameter)
-        weights.append(weight)
         gradients.append(gradient)
         if by_name:
             adapted.append("weight" in group["param_names"][index])
+    weights = parameters
+    if any(map(is_sharded, parameters)):
+        weights, gradients = list(map(to_local, parameters)), list(map(to_local, gradients))
     return parameters, Part(weights, gradients, geometry, group["eta"], adapted if by_name else None)
 
 
@@ -180,5 +185,4 @@ def _unfit(group: Group, index: int, weight: Tensor, gradient: Tensor) -> str:
     name = group["param_names"][index] if "param_names" in group else f"parameter {index} of its group"
     if weight.shape != gradient.shape:
         return f"{name} has the shape {tuple(weight.shape)} and its gradient {tuple(gradient.shape)}; backward again"
-    kind = kind_of(gradient if weight.is_floating_point() else weight)
-    return f"{name} is {kind}; SAM perturbs dense real weights, so leave it out with perturb="
+    return f"{name} is {kind_of(gradient)}; SAM perturbs dense real weights, so leave it out with perturb="

@@ -16,7 +16,7 @@ Owners = Sequence[tuple[Any, ...]]
 
 def is_sharded(tensor: Tensor) -> bool:
     """Whether the tensor is a DTensor, told without importing torch.distributed."""
-    return hasattr(tensor, "placements") and hasattr(tensor, "device_mesh")
+    return hasattr(tensor, "placements")
 
 
 def to_local(tensor: Any) -> Tensor:
