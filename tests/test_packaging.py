@@ -18,6 +18,7 @@ from sharpness import registry
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/sharpness"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PIPELINE = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["pipeline"]
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9_.-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))?(?: \\)?$", re.MULTILINE)
 
 
@@ -44,7 +45,7 @@ def locked(python: str) -> dict[str, str]:
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_the_lock_satisfies_pyproject(python):
     pins = locked(python)
-    for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]:
+    for text in [*PIPELINE, *PROJECT["optional-dependencies"]["dev"]]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(pins[normal(requirement.name)]), text
 
@@ -61,9 +62,7 @@ def test_environment_yml_names_the_locked_versions():
     python = next(entry for entry in dependencies if str(entry).startswith("python=")).removeprefix("python=")
     assert SpecifierSet(PROJECT["requires-python"]).contains(python)
     named = [Requirement(text) for text in next(entry for entry in dependencies if isinstance(entry, dict))["pip"]]
-    assert {normal(entry.name) for entry in named} == {
-        normal(Requirement(text).name) for text in PROJECT["dependencies"]
-    }
+    assert {normal(entry.name) for entry in named} == {normal(Requirement(text).name) for text in PIPELINE}
     pins = locked(python)
     for entry in named:
         assert str(entry.specifier) == f"=={pins[normal(entry.name)]}", entry.name
