@@ -125,19 +125,22 @@ def ascent_directions(
     """
     parts = _in_one_dtype(parts)
     diagonals = [_diagonal(part) for part in parts]
-    scaled = [
-        part.gradients if diagonal is None else torch._foreach_mul(part.gradients, diagonal)
-        for part, diagonal in zip(parts, diagonals, strict=True)
-    ]
-    flat, length = _directions(scaled[0] if len(scaled) == 1 else list(chain(*scaled)), p, normalization, owners)
+    scaled: list[Tensor] = []
+    for part, (rows, diagonal) in zip(parts, diagonals, strict=True):
+        own = list(part.gradients)
+        if rows:
+            for row, product in zip(rows, torch._foreach_mul([own[row] for row in rows], diagonal), strict=True):
+                own[row] = product
+        scaled += own
+    flat, length = _directions(scaled, p, normalization, owners)
     directions: list[Tensors] = []
     start = 0
-    for part, diagonal in zip(parts, diagonals, strict=True):
-        own = flat[start : start + len(part.weights)]
-        start += len(own)
-        if diagonal is not None:
-            torch._foreach_mul_(own, diagonal)
-        directions.append(own)
+    for part, (rows, diagonal) in zip(parts, diagonals, strict=True):
+        share = flat[start : start + len(part.weights)]
+        start += len(share)
+        if rows:
+            torch._foreach_mul_([share[row] for row in rows], diagonal)
+        directions.append(share)
     return directions, 1.0 / length
 
 
@@ -197,24 +200,28 @@ def _in_one_dtype(parts: Sequence[Part]) -> Sequence[Part]:
     ]
 
 
-def _diagonal(part: Part) -> Tensors | None:
-    """The diagonal T, up to signs, which cancel in the step; None stands for T = 1."""
+def _diagonal(part: Part) -> tuple[Sequence[int], Tensors]:
+    """The diagonal T, up to signs, which cancel in the step: the rows where it is not 1, and it there."""
+    every = range(len(part.weights))
     if part.geometry == "absolute":
-        return part.weights
+        return every, part.weights
     if part.geometry == "absolute-weights":
         assert part.adapted is not None
-        diagonal = torch._foreach_abs(part.weights)
-        torch._foreach_mul_(diagonal, [float(flag) for flag in part.adapted])
-        torch._foreach_add_(diagonal, [part.eta if flag else 1.0 for flag in part.adapted])
-        return diagonal
+        rows = [row for row in every if part.adapted[row]]
+        if not rows:
+            return (), ()
+        diagonal = torch._foreach_abs([part.weights[row] for row in rows])
+        torch._foreach_add_(diagonal, part.eta)
+        return rows, diagonal
     if part.geometry == "fisher":
         diagonal = torch._foreach_mul(part.gradients, part.gradients)
-        torch._foreach_mul_(diagonal, part.eta)
+        if part.eta != 1.0:
+            torch._foreach_mul_(diagonal, part.eta)
         torch._foreach_add_(diagonal, 1.0)
         torch._foreach_sqrt_(diagonal)
         torch._foreach_reciprocal_(diagonal)
-        return diagonal
-    return None
+        return every, diagonal
+    return (), ()
 
 
 def _directions(

@@ -42,4 +42,4 @@ class Copies:
 
 
 def _alike(copy: Tensor, weight: Tensor) -> bool:
-    return copy.shape == weight.shape and copy.dtype == weight.dtype and copy.device == weight.device
+    return copy.shape == weight.shape and copy.dtype is weight.dtype and copy.device == weight.device

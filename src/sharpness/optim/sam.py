@@ -151,9 +151,10 @@ class SAM(Optimizer):
         """
         if self._copies.held:
             raise RuntimeError("first_step: the weights are perturbed already; call second_step or restore before it")
-        if not self.ascends:
+        factor = radius_factor(self.when, self.steps)
+        if factor == 0:
             raise RuntimeError("first_step: this step is a plain one (optimizer.ascends is false); call step() alone")
-        moves = moves_of(self.param_groups, radius_factor(self.when, self.steps))
+        moves = moves_of(self.param_groups, factor)
         self._copies.take(moves)
         try:
             for move in moves:
