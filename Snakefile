@@ -23,7 +23,8 @@ sys.path.insert(0, SOURCE)
 from sharpness import paths
 from sharpness.errors import UserError
 from sharpness.scales import scale_files
-from sharpness.study import check_config, load_config, load_study
+from sharpness.config import check_config, load_config
+from sharpness.study import load_study
 
 # Read here rather than by `configfile:`, which does not say in which line a file is broken.
 try:

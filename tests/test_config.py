@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharpness.cli import main
-from sharpness.config import read_yaml
+from sharpness.config import load_config, read_yaml
 from sharpness.errors import UserError
-from sharpness.study import load_config, load_study
+from sharpness.study import load_study
 
 ROOT = Path(__file__).parents[1]
 CONFIG, STUDY, CLAIMS, PUBLISHED = (f"config/{name}.yaml" for name in ("config", "study", "claims", "published"))

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sharpness import __version__
+from sharpness.config import check_config, load_config
 from sharpness.errors import UserError, is_out_of_memory, unknown
 from sharpness.scales import scale_names
-from sharpness.study import check_config, load_config, load_run, load_study
+from sharpness.study import load_run, load_study
 
 # Each verb imports what it needs when it runs: help must not wait for torch, nor a figure either.
 

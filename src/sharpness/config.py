@@ -9,6 +9,8 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from sharpness.errors import UserError, suggestion
 
+CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
+
 # No file of config/ nests deeper than half of this.
 DEEPEST = 20
 
@@ -63,6 +65,20 @@ def read_yaml(path: Path) -> object:
         raise UserError(f"{path}{place}: not valid YAML: {error.problem or error.context}") from None
     except Exception as error:  # a value that does not fit its tag raises whatever its constructor meets
         raise UserError(f"{path}: not valid YAML: {error}") from None
+
+
+def load_config(root: Path = Path()) -> dict:
+    """config/config.yaml, checked."""
+    return read_config(root / "config/config.yaml", root / CONFIG_SCHEMA)
+
+
+def check_config(config: dict, root: Path = Path()) -> None:
+    """Check the configuration that Snakemake has put together from config/config.yaml and its command line.
+
+    Raises:
+        UserError: the first fault found.
+    """
+    check(config, root / CONFIG_SCHEMA, "config (config/config.yaml and --config)")
 
 
 def read_config(path: Path, schema: Path) -> dict:

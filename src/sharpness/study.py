@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpness import registry
-from sharpness.config import check, read_config
+from sharpness.config import read_config
 from sharpness.errors import SettingError, UserError, not_known, unknown
 from sharpness.experiments import expand_experiments
 from sharpness.jobs import Job, canonical
@@ -140,20 +140,6 @@ class Study:
         }
 
 
-def load_config(root: Path = Path()) -> dict:
-    """config/config.yaml, checked."""
-    return read_config(root / "config/config.yaml", _schema("config", root))
-
-
-def check_config(config: dict, root: Path = Path()) -> None:
-    """Check the configuration that Snakemake has put together from config/config.yaml and its command line.
-
-    Raises:
-        UserError: the first fault found.
-    """
-    check(config, _schema("config", root), "config (config/config.yaml and --config)")
-
-
 def load_run(scale: str, identity: str) -> tuple[Job, dict]:
     """One training run by its id, and the scale's `dataset` settings.
 
@@ -206,7 +192,16 @@ def _read_design(root: Path) -> dict:
         if definition in seen:  # two names for one method would train the same run twice
             raise UserError(f"{STUDY}: methods {seen[definition]} and {name} are the same method; keep one of the two")
         seen[definition] = name
+        if "geometry" in method:
+            _check_geometry(method, f"{STUDY}: methods.{name}")
     return design
+
+
+def _check_geometry(method: dict, where: str) -> None:
+    known = {name.replace("_", "-"): name for name in registry.names("optim.geometries")}
+    module = _lookup("geometry", method["geometry"], known, where)
+    if method.get("eta") and not registry.constants("optim.geometries", module)["HAS_ETA"]:
+        raise UserError(f"{where}: geometry {method['geometry']} has no constant eta; remove it")
 
 
 def _problems(scale: str, design: dict, settings: dict) -> dict[str, Job]:

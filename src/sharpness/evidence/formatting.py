@@ -4,6 +4,8 @@ import json
 import math
 from itertools import groupby
 
+from sharpness import registry
+
 LARGEST_LOSS = 1e308  # a loss beyond it has diverged
 DIVERGED = "diverged"
 
@@ -127,12 +129,8 @@ def ascent(method: dict) -> str:
     """The ascent step of a method of config/study.yaml as a formula."""
     if method["optimizer"] != "sam":
         return "$0$"
-    where = {
-        "euclidean": "",
-        "absolute": r", \quad T = \left\lvert w\right\rvert",
-        "absolute-weights": r", \quad T = \left\lvert w\right\rvert + \eta \text{ on weights, } 1 \text{ elsewhere}",
-        "fisher": r", \quad T^2 = 1/(1 + \eta\, g^2)",
-    }[method["geometry"]]
+    formula = registry.constants("optim.geometries", method["geometry"].replace("-", "_"))["FORMULA"]
+    where = rf", \quad {formula}" if formula else ""
     scale, square = ("T", "T^2") if where else ("", "")
     scaled = f"{scale}g"
     norm, sign = rf"\lVert {scaled}\rVert", rf"\operatorname{{sign}}({scaled})"

@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from sharpness import files, paths, registry
+from sharpness.config import load_config
 from sharpness.datasets import prepared_digest, prepared_folder
 from sharpness.errors import UserError
 from sharpness.evidence import manifest
@@ -17,7 +18,7 @@ from sharpness.evidence.claims import judge_claims
 from sharpness.evidence.runs import csv_text, summarize
 from sharpness.jobs import TRAINING, Job, canonical
 from sharpness.scales import scale_names
-from sharpness.study import Study, load_config, load_study
+from sharpness.study import Study, load_study
 
 
 def verify(study: Study) -> list[str]:

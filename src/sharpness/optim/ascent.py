@@ -17,11 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sharpness.optim.geometries import geometry_names, geometry_of
 from sharpness.optim.sharded import Owners, joint_norm
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
-GEOMETRIES = ("euclidean", "absolute", "absolute-weights", "fisher")
 NORMALIZATIONS = ("dual", "none", "max")
 
 # Added to the norm that divides the gradient, so that a zero gradient gives a zero perturbation.
@@ -69,7 +69,7 @@ def ascent_step(
             tensor on the same device, which is checked on a CPU only.
         p: Metric of the ball, in [1, inf]. 2 is SAM (Foret et al. 2021); inf moves every coordinate equally far; 1
             moves the largest coordinate alone (those that tie share the radius).
-        geometry: The diagonal T.
+        geometry: The diagonal T, a module of `sharpness.optim.geometries`.
             "euclidean": T = 1.
             "absolute": T = |w| on every tensor, without η: ASAM as the report ran it.
             "absolute-weights": T = |w| + η on the tensors flagged in ``adapted``, 1 on the others: ASAM as its
@@ -124,7 +124,9 @@ def ascent_directions(
         The directions of each part, and the scale of them all.
     """
     parts = _in_one_dtype(parts)
-    diagonals = [_diagonal(part) for part in parts]
+    diagonals = [
+        geometry_of(part.geometry).diagonal(part.weights, part.gradients, part.eta, part.adapted) for part in parts
+    ]
     scaled: list[Tensor] = []
     for part, (rows, diagonal) in zip(parts, diagonals, strict=True):
         own = list(part.gradients)
@@ -169,13 +171,13 @@ def check_ball(rho: float | Tensor, p: float, geometry: str, eta: float, normali
         raise ValueError(f"rho: the radius is {radius}; it must be at least 0, finite and within float32")
     if not p >= 1:
         raise ValueError(f"p: the metric is {p}; it must lie in [1, inf]")
-    if geometry not in GEOMETRIES:
-        raise ValueError(f"geometry: unknown {geometry!r}; choose one of {', '.join(GEOMETRIES)}")
+    if geometry not in geometry_names():
+        raise ValueError(f"geometry: unknown {geometry!r}; choose one of {', '.join(geometry_names())}")
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"normalization: unknown {normalization!r}; choose one of {', '.join(NORMALIZATIONS)}")
     if not 0 <= eta < math.inf:
         raise ValueError(f"eta: the constant is {eta}; it must be at least 0 and finite")
-    if eta > 0 and geometry not in ("absolute-weights", "fisher"):
+    if eta > 0 and not geometry_of(geometry).HAS_ETA:
         raise ValueError(f"eta: geometry {geometry!r} has no such constant; leave it at 0")
     if p == 1 and normalization == "none":
         raise ValueError("normalization: 'none' has no limit at p = 1; use 'dual', or a larger p")
@@ -198,30 +200,6 @@ def _in_one_dtype(parts: Sequence[Part]) -> Sequence[Part]:
         )
         for part in parts
     ]
-
-
-def _diagonal(part: Part) -> tuple[Sequence[int], Tensors]:
-    """The diagonal T, up to signs, which cancel in the step: the rows where it is not 1, and it there."""
-    every = range(len(part.weights))
-    if part.geometry == "absolute":
-        return every, part.weights
-    if part.geometry == "absolute-weights":
-        assert part.adapted is not None
-        rows = [row for row in every if part.adapted[row]]
-        if not rows:
-            return (), ()
-        diagonal = torch._foreach_abs([part.weights[row] for row in rows])
-        torch._foreach_add_(diagonal, part.eta)
-        return rows, diagonal
-    if part.geometry == "fisher":
-        diagonal = torch._foreach_mul(part.gradients, part.gradients)
-        if part.eta != 1.0:
-            torch._foreach_mul_(diagonal, part.eta)
-        torch._foreach_add_(diagonal, 1.0)
-        torch._foreach_sqrt_(diagonal)
-        torch._foreach_reciprocal_(diagonal)
-        return every, diagonal
-    return (), ()
 
 
 def _directions(

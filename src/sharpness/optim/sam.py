@@ -47,8 +47,7 @@ class SAM(Optimizer):
         p: Metric of the ball, see :func:`sharpness.ascent_step`, also for the three below.
         geometry: None follows ``adaptive``. "absolute-weights" adapts to the parameters whose name contains "weight"
             and needs ``model.named_parameters()``.
-        eta: The constant of the geometry.
-        normalization: "dual", "none" or "max".
+        eta, normalization: The constant of the geometry; "dual", "none" or "max".
         perturb: Which parameters ε moves: True for all, a pattern for their names (``"*.bias"``) or several, or a
             function of (name, parameter). The others are updated with the second gradient all the same.
         when: In which steps to ascend, by default in all: a function of the step's number, from 0, that gives the
@@ -56,7 +55,6 @@ class SAM(Optimizer):
         **base_kwargs: Passed to the base optimizer.
 
     Attributes:
-        base_optimizer: The optimizer that steps.
         steps: Updates so far; part of ``state_dict()``.
 
     Raises:
@@ -83,8 +81,7 @@ class SAM(Optimizer):
     ) -> None:
         ball = dict(zip(BALL, (rho, adaptive, p, geometry, eta, normalization), strict=True))
         check_group(ball)
-        self.when = when
-        self.steps = 0
+        self.when, self.steps = when, 0
         self._perturb = perturb
         self._copies = Copies()
         super().__init__(params, {**ball, **base_kwargs})
@@ -300,5 +297,4 @@ def _check_base(base: Optimizer) -> None:
     if isinstance(base, torch.optim.LBFGS):
         raise ValueError("base_optimizer: LBFGS takes several passes a step by itself; choose another")
     if clash := [key for key in BALL if key in base.defaults]:
-        name = type(base).__name__
-        raise ValueError(f"base_optimizer: {name} has a setting {clash[0]!r} of its own, as SAM has; choose another")
+        raise ValueError(f"base_optimizer: {type(base).__name__} has a {clash[0]!r} of its own; choose another")
