@@ -16,7 +16,6 @@ import yaml
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
 PAGE = (projects.ROOT / "docs/extending.md").read_text(encoding="utf-8")
-GEOMETRIES = projects.ROOT / "src/sharpness/optim/geometries"
 BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
@@ -76,8 +75,8 @@ def examples() -> dict[str, list[Block]]:
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository with all nine examples."""
     folder = projects.copy(tmp_path_factory.mktemp("extended") / "project")
-    for title, blocks in examples().items():
-        for block in blocks if GEOMETRIES.is_dir() or "geometry" not in title else ():
+    for blocks in examples().values():
+        for block in blocks:
             block.carry_out(folder)
     return folder
 
@@ -109,11 +108,10 @@ def test_a_network_has_its_row_in_the_table_of_its_experiment(made, report):
     assert f"MLP {cells}" in report["adaptivity"]
 
 
-@pytest.mark.skipif(not GEOMETRIES.is_dir(), reason="the optimizer has no registry of geometries yet")
 def test_a_geometry_is_a_method_s_step(made, report):
     runs = pd.read_csv(made / "results/tiny/runs.csv").set_index("method")
     assert runs.loc["sam-layerwise", "geometry"] == "layerwise"
-    assert "SAM (layerwise)" in report["method"]
+    assert re.search(r"SAM \(layerwise\) .* on tensor .* 2 ", report["method"])
     curves = pd.read_csv(made / "figures/tiny/figure3.csv")
     assert "SAM (layerwise), ρ = 2" in set(curves["label"])
 
@@ -237,7 +235,17 @@ FAULTS = {
     "a network's citation": (
         "src/sharpness/networks/mlp.py",
         ("CITATION = None\n", ""),
-        "src/sharpness/networks/mlp.py: no CITATION that is written out; add it as text or None",
+        "src/sharpness/networks/mlp.py: no CITATION that is written out; add it",
+    ),
+    "a geometry's formula": (
+        "src/sharpness/optim/geometries/layerwise.py",
+        ("FORMULA = ", "FORMULAE = "),
+        "src/sharpness/optim/geometries/layerwise.py: no FORMULA that is written out; add it",
+    ),
+    "a method's geometry": (
+        "config/study.yaml",
+        ("geometry: layerwise", "geometry: layer"),
+        "config/study.yaml: methods.sam-layerwise: unknown geometry 'layer'; did you mean 'layerwise'?",
     ),
     "an experiment's network": (
         "config/study.yaml",
@@ -276,8 +284,7 @@ def test_the_page_says_how_much_each_example_takes():
 
 
 def test_the_page_s_code_is_in_the_project_s_style(extended):
-    blocks = [block for blocks in examples().values() for block in blocks]
-    new = [block.file for block in blocks if block.language == "python" and (extended / block.file).exists()]
+    new = [block.file for blocks in examples().values() for block in blocks if block.language == "python"]
     shutil.copy(projects.ROOT / "pyproject.toml", extended)
     for words in (["check"], ["format", "--check"]):
         done = projects.run(extended, "ruff", *words, "--no-cache", *new)

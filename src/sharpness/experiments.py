@@ -44,7 +44,7 @@ def _expand(name: str, experiment: dict, seeds: list[int], design: dict, setting
     where = f"config/study.yaml: experiments.{name}"
     specs = []
     for network in experiment["networks"]:
-        registry.check_titled("networks", network, where)
+        registry.check_constants("networks", network, where, "TITLE", "CITATION")
         for entry in experiment["runs"]:
             if entry["method"] not in design["methods"]:
                 raise unknown("method", entry["method"], design["methods"], where)

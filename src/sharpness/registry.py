@@ -41,17 +41,18 @@ def check(package: str, name: str, where: str) -> None:
         raise unknown(kind, name, names(package), where)
 
 
-def check_titled(package: str, name: str, where: str) -> None:
-    """As `check`, for a module that must have a TITLE and a CITATION, which the report reads from its text.
+def check_constants(package: str, name: str, where: str, *required: str) -> None:
+    """As `check`, for a module that must have some constants, which are read from its text.
 
     Raises:
-        UserError: the package has no such module, or that lacks one of the two.
+        UserError: the package has no such module, or that lacks one of them.
     """
     check(package, name, where)
     known = constants(package, name)
-    for key in ("TITLE", "CITATION"):
+    for key in required:
         if key not in known:
-            raise UserError(f"src/sharpness/{package}/{name}.py: no {key} that is written out; add it as text or None")
+            file = f"src/sharpness/{package.replace('.', '/')}/{name}.py"
+            raise UserError(f"{file}: no {key} that is written out; add it")
 
 
 def constants(package: str, name: str) -> dict[str, object]:

@@ -42,9 +42,9 @@ def read_scale(scale: str, root: Path) -> dict:
     where = f"{scale_file(scale)}{' (extends ' + ', '.join(chain[1:]) + ')' if len(chain) > 1 else ''}"
     check(settings, root / "workflow/schemas/scale.schema.yaml", where)
     datasets.source_of(settings["dataset"], where)
-    registry.check_titled("datasets", settings["dataset"]["name"], f"{where}: dataset.name")
+    registry.check_constants("datasets", settings["dataset"]["name"], f"{where}: dataset.name", "TITLE", "CITATION")
     for name in settings["networks"]:
-        registry.check_titled("networks", name, f"{where}: networks")
+        registry.check_constants("networks", name, f"{where}: networks", "TITLE", "CITATION")
     return settings
 
 

@@ -200,6 +200,7 @@ def _read_design(root: Path) -> dict:
 def _check_geometry(method: dict, where: str) -> None:
     known = {name.replace("_", "-"): name for name in registry.names("optim.geometries")}
     module = _lookup("geometry", method["geometry"], known, where)
+    registry.check_constants("optim.geometries", module, where, "FORMULA", "HAS_ETA")
     if method.get("eta") and not registry.constants("optim.geometries", module)["HAS_ETA"]:
         raise UserError(f"{where}: geometry {method['geometry']} has no constant eta; remove it")
 
