@@ -37,9 +37,10 @@ def test_the_blocks_train_one_after_the_other(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch is built without gloo")
-def test_the_distributed_blocks_run_in_two_processes(tmp_path):
+@pytest.mark.parametrize("block", DISTRIBUTED, ids=["DistributedDataParallel", "fully_shard"])
+def test_a_distributed_block_runs_in_two_processes(block, tmp_path):
     script = tmp_path / "train.py"
-    script.write_text("\n".join(DISTRIBUTED) + "\nprint('done')\n", encoding="utf-8")
+    script.write_text(f"{block}\nprint('done')\n", encoding="utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

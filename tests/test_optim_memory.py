@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from multiprocessing import get_context
 
 import pytest
 import torch
@@ -52,34 +53,27 @@ def backward(named):
         (parameter**2).sum().backward()
 
 
-def after_a_step(build):
-    """Bytes that are alive between steps, gradients cleared, beside those before."""
-    before = live_bytes()
-    named = parameters()
-    optimizer = build(named)
-    backward(named)
-    if isinstance(optimizer, SAM):
-        optimizer.step(lambda: backward(named))
-    else:
-        optimizer.step()
-    optimizer.zero_grad()
-    return live_bytes() - before
-
-
 def sgd(named):
     return torch.optim.SGD(named, lr=0.1, momentum=0.9)
 
 
-@pytest.mark.parametrize("name", ["sam", "asam", "fisher"])
-def test_one_copy_of_the_weights_lasts_beyond_the_base_optimizer(name):
-    weights = 3 * SIZE * 4
-    assert after_a_step(sgd) == 2 * weights
-    assert after_a_step(lambda named: SAM.wrap(sgd(named), **preset(name))) == 3 * weights
+def after_a_step(settings):
+    """Bytes that are alive after a step of SAM, or of SGD alone, gradients cleared, beside those before."""
+    before = live_bytes()
+    named = parameters()
+    optimizer = sgd(named) if settings is None else SAM.wrap(sgd(named), **settings)
+    backward(named)
+    optimizer.step() if settings is None else optimizer.step(lambda: backward(named))
+    optimizer.zero_grad()
+    return live_bytes() - before
 
 
-def test_weights_that_are_not_perturbed_are_not_copied():
-    found = after_a_step(lambda named: SAM.wrap(sgd(named), perturb="b.*"))
-    assert found == (2 * 3 + 2) * SIZE * 4
+def test_one_copy_of_the_perturbed_weights_lasts_beyond_the_base_optimizer():
+    """In a process of its own, where nobody else's tensors come and go."""
+    cases = [None, preset("sam"), preset("asam"), preset("fisher"), {"perturb": "b.*"}]
+    with get_context("spawn").Pool(1) as alone:
+        found = [size / (SIZE * 4) for size in alone.map(after_a_step, cases)]
+    assert found == [6, 9, 9, 9, 8]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +84,7 @@ def test_weights_that_are_not_perturbed_are_not_copied():
         (preset("linf-as-run"), 1),
         (preset("linf"), 1),
         (preset("asam-as-run"), 1),
-        (preset("asam"), 2),
+        (preset("asam"), 4 / 3),  # its T follows two of the three
         (preset("fisher"), 2),
         ({"p": 3.0}, 2),
     ],
@@ -105,4 +99,4 @@ def test_an_ascent_step_needs_this_many_tensors_a_parameter_for_a_moment(setting
     with Made() as made:
         optimizer.first_step()
     optimizer.restore()
-    assert made.most / (3 * SIZE * 4) == most
+    assert made.most / (3 * SIZE * 4) == pytest.approx(most)
