@@ -15,6 +15,7 @@ test: .venv/.complete
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
+	mypy
 	snakemake --lint
 	pytest
 
@@ -29,7 +30,7 @@ bench: .venv/.complete
 
 # Needs uv; pins stay as they are unless pyproject.toml asks for others.
 lock:
-	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --extra pipeline --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
 
 .venv/.complete: requirements.lock pyproject.toml workflow/set_up.sh

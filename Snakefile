@@ -24,7 +24,8 @@ sys.path.insert(0, SOURCE)
 from sharpness import paths
 from sharpness.errors import UserError
 from sharpness.scales import scale_files
-from sharpness.study import check_config, load_config, load_study
+from sharpness.config import check_config, load_config
+from sharpness.study import load_study
 
 # Read here rather than by `configfile:`, which does not say in which line a file is broken.
 try:
@@ -36,7 +37,7 @@ except UserError as error:
 
 SCALE = STUDY.scale
 # What `all` makes and the report shows: with Part II if that is asked for, or there already.
-SHOWN = STUDY if config["theory"] or STUDY.has_theory() else STUDY.without_theory()
+SHOWN = STUDY if config.get("theory") or STUDY.has_theory() else STUDY.without_theory()
 PART_TWO = "--theory" if SHOWN is STUDY else "--no-theory"
 
 
@@ -82,6 +83,7 @@ rule theory:
     localrule: True
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/problems.smk"

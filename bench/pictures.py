@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from sharpness.arrays import Arrays, channel_statistics
+from sharpness.config import load_config
 from sharpness.datasets import open_arrays, prepare
-from sharpness.study import load_config, load_study
+from sharpness.study import load_study
 from sharpness.training.data import Data, on_device
 
 

@@ -4,6 +4,7 @@ The instants come from a seed that is printed; SHARPNESS_FAULT_SEED repeats them
 epoch before the one that was under way.
 """
 
+import json
 import random
 import shutil
 import time
@@ -16,7 +17,6 @@ from test_pipeline import clone, results
 from test_resume import KINDS, Unbroken, instants, train_with_kills
 
 from sharpness import paths
-from sharpness.records import read_run
 from sharpness.study import load_study
 
 pytestmark = pytest.mark.timeout(3600)
@@ -98,8 +98,9 @@ def test_ten_kills_over_the_whole_pipeline(finished, tmp_path):
         for epoch, run_id in projects.events(folder / "events", "epoch"):
             epochs[run_id].append(epoch)
         assert all(started == sorted(started) for started in epochs.values()), "no epoch before the one under way"
-        for run_id in load_study("smoke", folder).runs:
-            assert set(epochs[run_id]) == set(range(1, read_run(folder / paths.run("smoke", run_id))["epochs"] + 1))
+        for run_id, job in load_study("smoke", folder).runs.items():
+            trained = json.loads((folder / job.run).read_text(encoding="utf-8"))["epochs"]
+            assert set(epochs[run_id]) == set(range(1, trained + 1))
 
 
 def test_ten_kills_over_aggregation_and_report(finished, tmp_path):
@@ -109,7 +110,7 @@ def test_ten_kills_over_aggregation_and_report(finished, tmp_path):
         shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".git"))
         for place in ("figures/smoke", "results/smoke/tables", "results/smoke/logs"):
             shutil.rmtree(folder / place)
-        for file in [*folder.glob("results/smoke/*.*"), *paths.report_files("smoke")]:
+        for file in [*folder.glob("results/smoke/*.*"), *paths.report("smoke")]:
             (folder / file).unlink(missing_ok=True)
         kills += run_with_kills(folder, 10 - kills, chance, within=12)
         assert_same(folder, finished)

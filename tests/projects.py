@@ -16,6 +16,7 @@ import yaml
 from sharpness.study import load_study
 
 ROOT = Path(__file__).parents[1]
+GONE = object()  # what `replace` removes
 SOURCES = ("Snakefile", "config", "environment.yml", "profiles", "src", "workflow")
 
 # In the place of sharpness/__main__.py: a training process adds a line to the file EVENTS for each epoch that it starts
@@ -62,6 +63,23 @@ def edit(file: Path, change: Callable[[dict], object]) -> None:
     settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     change(settings)
     file.write_text(yaml.safe_dump(settings, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+
+def replace(file: Path, values: dict[str, object]) -> None:
+    """Change a YAML file: new values by their dotted keys; GONE removes a key."""
+
+    def change(settings: dict) -> None:
+        for key, value in values.items():
+            *parents, last = key.split(".")
+            place = settings
+            for parent in parents:
+                place = place[int(parent) if isinstance(place, list) else parent]
+            if value is GONE:
+                del place[last]
+            else:
+                place[last] = value
+
+    edit(file, change)
 
 
 def find_run(folder: Path, scale: str = "smoke", **values: object) -> str:

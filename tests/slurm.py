@@ -53,29 +53,29 @@ def copies(tmp_path: Path) -> tuple[Path, Path]:
 def test_tiny_runs_share_jobs_and_give_the_local_results(cluster: Cluster, copies: tuple[Path, Path]):
     on_slurm, alone = copies
     study = load_study("smoke", alone)
-    targets = [paths.results("smoke") / "runs.csv", *paths.sensing_files(study)]
+    targets = [paths.runs("smoke"), *(file for job in study.problems.values() for file in job.files)]
     grouped = ["--groups", "train=tiny", "--group-components", "tiny=6"]
     asked = ["--set-resources", "train:runtime=5", "train:gpu=1"]  # the cluster hands out a GPU; the run uses the CPU
     with workflow(cluster, on_slurm, "smoke", targets, *grouped, *asked):
         pass
-    execute(
-        alone, "smoke", [*(["train", "--run", run_id, "--device", "cpu"] for run_id in study.runs), ["sense"], ["runs"]]
-    )
+    trained = [["train", "--run", run_id, "--device", "cpu"] for run_id in study.runs]
+    computed = [["compute", "--job", job.id] for job in study.problems.values()]
+    execute(alone, "smoke", [*trained, *computed, ["runs"]])
 
     assert tables(on_slurm, "smoke") == tables(alone, "smoke")
     jobs = jobs_of(cluster, "tiny")
     assert len(jobs) == math.ceil(len(study.runs) / 6)
     assert {job["gpus"] for job in jobs} == {"gres:gpu:1"}
-    assert [job["gpus"] for job in jobs_of(cluster, "sense")] == ["N/A"]
+    assert [job["gpus"] for job in jobs_of(cluster, "compute")] == ["N/A"] * len(study.problems)
 
 
 def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, copies: tuple[Path, Path]):
     on_slurm, alone = copies
     for project in copies:
         lengthen(project)
-    runs = [run_id for run_id, spec in load_study("long", alone).runs.items() if is_chosen(spec)]
-    targets = [paths.run("long", run_id) / "history.csv" for run_id in runs]
-    checkpoints = {run_id: on_slurm / paths.checkpoint("long", run_id) for run_id in runs}
+    runs = {run_id: job for run_id, job in load_study("long", alone).runs.items() if is_chosen(job.spec)}
+    targets = [job.data for job in runs.values()]
+    checkpoints = {run_id: on_slurm / job.checkpoint for run_id, job in runs.items()}
 
     with workflow(cluster, on_slurm, "long", targets):
         preempted = wait_for(lambda: next((run for run in runs if checkpoints[run].exists()), None), 90, "a checkpoint")
@@ -89,8 +89,8 @@ def test_killed_runs_continue_and_give_the_local_results(cluster: Cluster, copie
     execute(alone, "long", [["train", "--run", run_id, "--device", "cpu"] for run_id in runs])
 
     assert tables(on_slurm, "long") == tables(alone, "long")
-    for run_id in runs:
-        record = json.loads((on_slurm / paths.run("long", run_id) / "run.json").read_text())
+    for job in runs.values():
+        record = json.loads((on_slurm / job.run).read_text())
         assert record["cost"]["seconds"] > DAY
     assert [job["restarts"] for job in jobs_of(cluster, preempted)] == ["1"]
     assert sorted(job["state"] for job in jobs_of(cluster, crashed)) == ["COMPLETED", "FAILED"]

@@ -97,9 +97,7 @@ def write_all(study: Study, diverging: dict[str, int] | None = None) -> None:
 def find(study: Study, **values) -> list[str]:
     """The run_ids whose specs have these values, in the study's order."""
     return [
-        run_id
-        for run_id, job in study.runs.items()
-        if all(job.spec.get(key) == value for key, value in values.items())
+        run_id for run_id, job in study.runs.items() if all(job.spec.get(key) == value for key, value in values.items())
     ]
 
 

@@ -47,16 +47,18 @@ def test_every_document_mark_belongs_to_a_benchmark():
 def test_the_references_of_matrix_sensing_agree_with_the_sweeps_own_descent():
     from reference import sense_by_loop, sense_by_product
 
-    from sharpness.problems.matrix_sensing import Problem, Run, Setting, descend
+    from sharpness.dynamics.matrix_sensing import MatrixSensing, Run, descend
+    from sharpness.problems.matrix_sensing import Settings
 
-    setting = Setting(dimension=6, rank=2, iterate_rank=2, measurements=60, learning_rate=0.02, steps=4)
+    problem = {"dimension": 6, "rank": 2, "iterate_rank": 2, "measurements": 60}
+    settings = Settings(**problem, learning_rate=0.02, steps=4, methods=("sam",), rho=(0.1,), draws=1, seed=0)
     generator = torch.Generator().manual_seed(0)
     matrices = torch.randn(60, 6, 6, dtype=torch.float64, generator=generator)
     factor, start = (torch.randn(6, 2, dtype=torch.float64, generator=generator) for _ in range(2))
     rows, columns = torch.triu_indices(6, 6)
     packed = (matrices + matrices.mT - torch.diag_embed(matrices.diagonal(dim1=1, dim2=2)))[:, rows, columns]
     for run in (Run("sam", 0.1), Run("usam", 0.01)):
-        ours = descend(Problem(packed, factor @ factor.mT), start[None], [run], 0.02, 4)[0]
+        ours = descend(MatrixSensing(packed, factor @ factor.mT), start[None], [run], 0.02, 4)[0]
         for reference in (sense_by_loop, sense_by_product):
-            found = torch.tensor(reference(matrices, factor @ factor.mT, start, run, setting), dtype=torch.float64)
+            found = torch.tensor(reference(matrices, factor @ factor.mT, start, run, settings), dtype=torch.float64)
             torch.testing.assert_close(found, ours, rtol=1e-9, atol=0)

@@ -9,14 +9,16 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import find, project, record, write, write_problem, write_sensing
+from projects import GONE, replace
+from synthetic import find, history, project, record, write, write_problem, write_sensing
 
 from sharpness import files, paths
+from sharpness.compute import compute
 from sharpness.errors import UserError
 from sharpness.evidence.claims import COLUMNS, judge_claims, write_claims
-from sharpness.evidence.judgement import Sample, criterion, judge
-from sharpness.problems.job import run_neuron
-from sharpness.study import NEURON_SEMANTICS, Study, neuron_id
+from sharpness.evidence.verdicts import Sample, criterion, judge
+from sharpness.jobs import Job
+from sharpness.study import Study, load_study
 
 EPOCHS = 20
 LEVEL = 0.95
@@ -31,7 +33,8 @@ RADII = {("wide_resnet", "sam", rho): 0.97 for rho in (0.01, 0.05, 0.1)}
 def load(folder, monkeypatch, seeds=3, draws=20) -> Study:
     """The laptop scale with a few seeds and epochs, in a folder of its own that becomes the working directory."""
     monkeypatch.chdir(folder)
-    return project(folder, "laptop", seeds=list(range(seeds)), epochs=EPOCHS, sensing_draws=draws)
+    problems = {"sensing": {"draws": draws}}
+    return project(folder, "laptop", seeds=list(range(seeds)), epochs=EPOCHS, problems=problems)
 
 
 @pytest.fixture
@@ -39,20 +42,20 @@ def study(tmp_path, monkeypatch) -> Study:
     return load(tmp_path, monkeypatch)
 
 
-def runs(study: Study, network: str, method: str, rho: float | None) -> list[str]:
-    """The run_ids of one method on one network, by seed."""
+def runs(study: Study, network: str, method: str, rho: float | None) -> list[Job]:
+    """The runs of one method on one network, by seed."""
     radius = {} if rho is None else {"rho": rho}
-    return sorted(find(study, network=network, method=method, **radius), key=lambda name: study.runs[name]["seed"])
+    found = [study.runs[name] for name in find(study, network=network, method=method, **radius)]
+    return sorted(found, key=lambda job: job.spec["seed"])
 
 
 def leave_accuracies(study: Study, ends: dict) -> None:
     """Leave runs of (network, method, rho) that end with an accuracy: one for each seed, or one with some noise."""
     for index, (key, end) in enumerate(ends.items()):
         by_seed = end if isinstance(end, list) else end + np.roll(NOISE, index)
-        for run_id, final in zip(runs(study, *key), by_seed, strict=False):
-            spec = study.runs[run_id]
+        for job, final in zip(runs(study, *key), by_seed, strict=False):
             accuracies = [*np.linspace(0.1, 0.5, EPOCHS - 1), final]
-            write(study, run_id, [record(spec, i, test_accuracy=a) for i, a in enumerate(accuracies, 1)])
+            write(study, job.id, [record(job.spec, i, test_accuracy=a) for i, a in enumerate(accuracies, 1)])
 
 
 def on(network: str, ends: dict) -> dict:
@@ -61,8 +64,8 @@ def on(network: str, ends: dict) -> dict:
 
 def leave_losses(study: Study, drops: list[float]) -> None:
     """Leave SAM runs whose test loss drops at 30 % and 60 % of the epochs."""
-    for run_id, drop in zip(runs(study, "wide_resnet", *SAM), drops, strict=True):
-        write(study, run_id, dropping(study.runs[run_id], drop))
+    for job, drop in zip(runs(study, "wide_resnet", *SAM), drops, strict=True):
+        write(study, job.id, dropping(job.spec, drop))
 
 
 def dropping(spec: dict, drop: float) -> list:
@@ -74,20 +77,20 @@ def dropping(spec: dict, drop: float) -> list:
 def leave_highest(study: Study, sam: list[float], asam: list[float]) -> None:
     """Leave VGG runs whose accuracy peaks in mid-training at a given height and ends at chance."""
     for method, heights in ((SAM, sam), (ASAM, asam)):
-        for run_id, height in zip(runs(study, "vgg", *method), heights, strict=True):
-            spec = study.runs[run_id]
+        for job, height in zip(runs(study, "vgg", *method), heights, strict=True):
             accuracies = [height if epoch == 10 else 0.1 for epoch in range(1, EPOCHS + 1)]
-            write(study, run_id, [record(spec, i, test_accuracy=a) for i, a in enumerate(accuracies, 1)])
+            write(study, job.id, [record(job.spec, i, test_accuracy=a) for i, a in enumerate(accuracies, 1)])
 
 
 def leave_sensing(study: Study, factor, exceptions: int = 0, exception=None) -> None:
     """Leave a sweep whose losses a factor (method, rho) multiplies at every step; the first draws are exceptions."""
+    spec = study.problems["sensing"].spec
     rows = [
         (method, rho, draw, step, 5 * (exception if draw < exceptions else factor)(method, rho) ** (step - 1))
-        for method in study.sensing["methods"]
-        for rho in study.sensing["rho"]
-        for draw in range(study.sensing["draws"])
-        for step in range(1, study.sensing["steps"] + 1)
+        for method in spec["methods"]
+        for rho in spec["rho"]
+        for draw in range(spec["draws"])
+        for step in range(1, spec["steps"] + 1)
     ]
     write_sensing(study, pd.DataFrame(rows, columns=["method", "rho", "draw", "step", "loss"]))
 
@@ -100,9 +103,7 @@ def leave_end_points(study: Study, sam: list[float], usam: list[float]) -> None:
         for start, fraction in enumerate(fractions)
     ]
     ends = pd.DataFrame(rows, columns=["method", "start", "x0", "y0", "x", "y"])
-    folder = paths.neuron(study.scale, neuron_id(study.neuron))
-    identity = {"neuron_id": folder.name, "spec": study.neuron, "neuron_semantics": NEURON_SEMANTICS}
-    write_problem(folder / "end_points.csv", ends, identity)
+    write_problem(study.problems["neuron"], ends)
 
 
 def halving(method, rho):
@@ -278,8 +279,8 @@ def test_nothing_run_yet_is_inconclusive_throughout(study):
 @pytest.mark.parametrize("file", ["history.csv", "run.json"])
 def test_a_missing_run_is_inconclusive_and_named(study, file):
     true_world(study, "F2")
-    run_id = runs(study, "wide_resnet", "sam", 0.1)[1]
-    (paths.run(study.scale, run_id) / file).unlink()
+    job = runs(study, "wide_resnet", "sam", 0.1)[1]
+    (job.folder / file).unlink()
 
     assert verdicts(study)[["F2", "F2a", "F2b", "F2c"]].tolist() == [
         "inconclusive",
@@ -287,7 +288,7 @@ def test_a_missing_run_is_inconclusive_and_named(study, file):
         "supported",
         "supported",
     ]
-    assert row(study, "F2a")["reason"] == f"run {run_id} is missing"
+    assert row(study, "F2a")["reason"] == f"run {job.id} is missing"
     assert row(study, "F2")["reason"] == "F2a inconclusive"
 
 
@@ -302,18 +303,17 @@ def test_a_contradicted_part_decides_whatever_is_missing(study):
     ]
 
 
-def diverge(study: Study, run_id: str, epoch: int = 1, history: list | None = None) -> None:
+def diverge(study: Study, job: Job, epoch: int = 1, history: list | None = None) -> None:
     """Leave a run that diverges at an epoch of a history, or after good epochs."""
-    spec = study.runs[run_id]
-    earlier = history or [record(spec, i) for i in range(1, EPOCHS + 1)]
-    last = record(spec, epoch, train_loss=float("inf"), test_loss=float("nan"), test_accuracy=float("nan"))
-    write(study, run_id, [*earlier[: epoch - 1], last])
+    earlier = history or [record(job.spec, i) for i in range(1, EPOCHS + 1)]
+    last = record(job.spec, epoch, train_loss=float("inf"), test_loss=float("nan"), test_accuracy=float("nan"))
+    write(study, job.id, [*earlier[: epoch - 1], last])
 
 
 def test_a_radius_that_always_diverges_is_worse(study):
     leave_accuracies(study, RADII)
-    for run_id in runs(study, "wide_resnet", "sam", 0.5):
-        diverge(study, run_id, epoch=5)
+    for job in runs(study, "wide_resnet", "sam", 0.5):
+        diverge(study, job, epoch=5)
 
     part = row(study, "F2a")
     assert part["verdict"] == "supported"
@@ -323,8 +323,8 @@ def test_a_radius_that_always_diverges_is_worse(study):
 
 def test_pairs_of_which_both_runs_diverge_say_nothing(study):
     for rho in (0.1, 0.05, 0.01):
-        for run_id in runs(study, "wide_resnet", "sam", rho):
-            diverge(study, run_id)
+        for job in runs(study, "wide_resnet", "sam", rho):
+            diverge(study, job)
 
     part = row(study, "F1a")
     assert part["verdict"] == "inconclusive"
@@ -341,11 +341,45 @@ def test_one_diverged_seed_of_three_leaves_an_ordering_open(study):
 
 def test_a_run_that_diverged_before_the_drop_is_left_out(study):
     true_world(study, "F3")
-    run_id = runs(study, "wide_resnet", *SAM)[2]
-    diverge(study, run_id, 9, dropping(study.runs[run_id], 0.7))
+    job = runs(study, "wide_resnet", *SAM)[2]
+    diverge(study, job, 9, dropping(job.spec, 0.7))
 
     assert verdicts(study)[["F3", "F3a", "F3b"]].tolist() == ["inconclusive", "supported", "inconclusive"]
     assert row(study, "F3b")["reason"].endswith("runs left out because they diverged before: 1")
+
+
+def test_a_diverged_run_counts_with_chance_which_follows_the_number_of_classes(study):
+    ends = on("wide_resnet", {("sam", 0.1): [0.97, 0.98, 0.96], ("sam", 0.5): [0.95, 0.95, 0.95]})
+    leave_accuracies(study, ends)
+    diverge(study, runs(study, "wide_resnet", "sam", 0.5)[0], epoch=5)
+    for job in study.runs.values():
+        if job.is_finished():
+            files.write_json(job.run, job.read() | {"classes": 4})
+
+    part = row(study, "F2a")
+    assert part["effect"] == pytest.approx(((0.97 - 0.25) + 0.03 + 0.01) / 3)
+    assert part["reason"].endswith("runs that diverged and count with accuracy 0.25: 1")
+
+
+def test_the_height_above_chance_follows_the_number_of_classes(study):
+    leave_highest(study, [0.26, 0.97, 0.97], [0.27, 0.97, 0.97])
+    assert verdicts(study)["F7"] == "inconclusive"
+    for job in study.runs.values():
+        if job.is_finished():
+            files.write_json(job.run, job.read() | {"classes": 4})
+
+    assert verdicts(study)["F7"] == "supported"
+
+
+def test_histories_with_further_columns_are_judged_as_those_without(study):
+    for job in study.runs.values():
+        write(study, job.id, history(job.spec))
+    before = judge_claims(study)
+    for job in list(study.runs.values())[::2]:
+        rows = [row | {"test_nll": 0.3, "test_ece": 0.1} for row in history(job.spec)]
+        write(study, job.id, rows)
+
+    pd.testing.assert_frame_equal(judge_claims(study), before, check_exact=True)
 
 
 def test_a_vgg_that_diverges_at_once_has_failed(study):
@@ -380,15 +414,15 @@ def test_losses_beyond_every_number_have_diverged(study):
 def test_a_schedule_without_room_for_a_usual_change_is_inconclusive(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = project(tmp_path, "laptop", seeds=[0, 1, 2], epochs=2)
-    for run_id in runs(study, "wide_resnet", *SAM):
-        write(study, run_id, [record(study.runs[run_id], 1), record(study.runs[run_id], 2)])
+    for job in runs(study, "wide_resnet", *SAM):
+        write(study, job.id, [record(job.spec, 1), record(job.spec, 2)])
 
     assert row(study, "F3a")["reason"] == "a schedule of 2 epochs is too short to tell a drop from a usual change"
 
 
 def test_a_history_changed_by_hand_is_refused(study):
     true_world(study, "F1")
-    file = paths.run(study.scale, runs(study, "wide_resnet", *SAM)[0]) / "history.csv"
+    file = runs(study, "wide_resnet", *SAM)[0].data
     file.write_text(file.read_text(encoding="utf-8").replace("0.9", "0.8", 1), encoding="utf-8")
 
     with pytest.raises(UserError, match=r"history\.csv"):
@@ -401,27 +435,27 @@ def test_row_order_changes_nothing(study):
     leave_losses(study, [0.5, 0.6, 0.7])
     before = judge_claims(study)
 
-    for folder in [*(paths.results(study.scale) / "runs").iterdir()]:
-        shuffle(folder, "history.csv")
-    shuffle(next((paths.results(study.scale) / "sensing").iterdir()), "losses.csv")
-    shuffle(next((paths.results(study.scale) / "neuron").iterdir()), "end_points.csv")
+    for job in study.jobs.values():
+        if job.is_finished():
+            shuffle(job)
+    assert all(job.is_finished() for job in study.problems.values())
 
     pd.testing.assert_frame_equal(judge_claims(study), before, check_exact=True)
     assert (before["verdict"] == "supported").sum() > 10
 
 
-def shuffle(folder, name) -> None:
-    """Shuffle the rows of a data file, and mend the hash in its run.json."""
-    header, *rows = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
+def shuffle(job: Job) -> None:
+    """Shuffle the rows of a job's data file, and correct the hash in its run.json."""
+    header, *rows = job.data.read_text(encoding="utf-8").splitlines(keepends=True)
     np.random.default_rng(1).shuffle(rows)
-    (folder / name).write_text("".join([header, *rows]), encoding="utf-8")
-    run = yaml.safe_load((folder / "run.json").read_text(encoding="utf-8"))
-    files.write_json(folder / "run.json", run | {"sha256": files.sha256(folder / name)})
+    job.data.write_text("".join([header, *rows]), encoding="utf-8")
+    run = yaml.safe_load(job.run.read_text(encoding="utf-8"))
+    files.write_json(job.run, run | {"sha256": files.sha256(job.data)})
 
 
 def test_claims_csv_is_the_frame_and_the_same_bytes_each_time(study):
     true_world(study, "F1")
-    file = paths.results(study.scale) / "claims.csv"
+    file = paths.claims(study.scale)
 
     write_claims(study)
     first = file.read_bytes()
@@ -434,9 +468,9 @@ def test_claims_csv_is_the_frame_and_the_same_bytes_each_time(study):
 
 
 def test_the_study_s_own_descents_are_judged(study):
-    run_neuron(study)
+    compute(study.problems["neuron"])
 
-    assert row(study, "F10a")["n"] == study.neuron["starts"]
+    assert row(study, "F10a")["n"] == study.problems["neuron"].spec["starts"]
     assert verdicts(study)["F10"] == "supported"
 
 
@@ -446,60 +480,68 @@ def test_judging_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def edit(change) -> None:
-    """Change config/claims.yaml of the working directory in place."""
-    file = files.Path("config/claims.yaml")
-    config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    change(config)
-    file.write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), encoding="utf-8")
+def refusal(values: dict[str, object]) -> str:
+    """The line with which the study is refused once config/claims.yaml of the working directory is changed so."""
+    replace(files.Path("config/claims.yaml"), values)
+    with pytest.raises(UserError) as refused:
+        load_study("laptop")
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("values", "message"),
     [
-        (lambda config: config.update(levels=0.9), "unknown key 'levels'"),
-        (lambda config: config["claims"]["F1"].update(note="x"), "unknown key 'note' in claims.F1"),
-        (lambda config: config["claims"]["F1"]["parts"][0].update(marin=1), "unknown key 'marin'"),
-        (lambda config: config["claims"]["F1"]["parts"][0].update(step=1), "unknown key 'step'"),
-        (lambda config: config["claims"]["F1"]["parts"][0]["first"].update(seed=1), "unknown key 'seed'"),
-        (lambda config: config["claims"]["F1"]["parts"][0].pop("second"), "lacks the key 'second'"),
-        (lambda config: config["claims"]["F1"]["parts"][0].update(quantity="accuracy"), "choose from: accuracy"),
-        (lambda config: config["tests"]["alike"].update(smallest_effect=0.1), "unknown key 'smallest_effect'"),
-        (lambda config: config["tests"]["alike"].update(minimum=1), "must be at least 2"),
-        (lambda config: config["tests"]["kept"].pop("at_least"), "tests.kept"),
-        (lambda config: config["tests"]["kept"].update(at_most=1.0), "tests.kept"),
-        (lambda config: config["claims"].update(first=config["claims"].pop("F1")), "'first'"),
+        ({"levels": 0.9}, "unknown key 'levels' in the file; did you mean 'level'?"),
+        ({"level": 95}, "level is 95; it must be less than 1"),
+        ({"claims.F1.note": "x"}, "unknown key 'note' in claims.F1; choose from: statement, section, parts"),
+        ({"claims.F1.parts.0.marin": 1}, "unknown key 'marin' in claims.F1a; "),
+        ({"claims.F1.parts.1.step": 1}, "unknown key 'step' in claims.F1b; "),
+        ({"claims.F1.parts.0.first.seed": 1}, "unknown key 'seed' in claims.F1a.first; choose from: method, rho"),
+        ({"claims.F1.parts.0.second": GONE}, "claims.F1a lacks the key 'second'; add it"),
+        ({"claims.F1.parts.0.test": GONE}, "claims.F1.parts.0 lacks the key 'test'; add it"),
+        ({"claims.F3.parts.0.window": 2}, "claims.F3a.window is 2; it is a share of the epochs, between 0 and 1"),
+        ({"claims.F8.parts.0.step": "ten"}, "claims.F8a.step is 'ten'; give a whole number"),
+        ({"claims.F2.section": "radios"}, "F2: unknown section 'radios'; did you mean 'radius'?"),
+        ({"claims.first": {}}, "unknown key 'first' in claims; names match ^F[1-9][0-9]*$"),
+        ({"tests.alike.smallest_effect": 0.1}, "unknown key 'smallest_effect' in tests.alike; choose from: kind, "),
+        ({"tests.alike.minimum": 1}, "tests.alike.minimum is 1; it must be at least 2"),
+        ({"tests.kept.at_least": GONE}, "tests.kept: give one of at_most and at_least"),
+        ({"tests.kept.at_most": 1.0}, "tests.kept: give one of at_most and at_least"),
     ],
 )
-def test_the_schema_refuses(study, change, message):
-    edit(change)
-
-    with pytest.raises(UserError, match=r"^config/claims\.yaml: .*" + message):
-        judge_claims(study)
+def test_a_fault_of_claims_yaml_is_refused_when_the_study_is_loaded(study, values, message):
+    assert refusal(values).startswith(f"config/claims.yaml: {message}")
 
 
 @pytest.mark.parametrize(
     ("claim", "change", "message"),
     [
-        ("F1", {"test": "alik"}, "unknown test 'alik'; did you mean 'alike'"),
-        ("F1", {"network": "wide_resnets"}, "did you mean 'sam with rho 0.1 on wide_resnet'"),
+        ("F1", {"quantity": "accuracy"}, "unknown quantity 'accuracy'; choose from: accuracy_difference, highest_"),
+        ("F1", {"quantity": "accuracy_diference"}, "unknown quantity 'accuracy_diference'; did you mean 'accuracy_d"),
+        ("F1", {"test": "alik"}, "unknown test 'alik'; did you mean 'alike'?"),
+        ("F1", {"network": "wide_resnets"}, "did you mean 'sam with rho 0.1 on wide_resnet'?"),
         ("F1", {"first": {"method": "sams", "rho": 0.1}}, "unknown run 'sams with rho 0.1 on wide_resnet'; did you"),
         ("F1", {"first": {"method": "sam", "rho": 0.2}}, "unknown run 'sam with rho 0.2 on wide_resnet'; did you"),
+        ("F1", {"second": {"method": "sam"}}, "unknown run 'sam on wide_resnet'; did you"),
         ("F1", {"first": {"method": "sgd", "rho": 0.1}}, "unknown run 'sgd with rho 0.1 on wide_resnet'; did you"),
-        ("F3", {"milestone": 0.35}, "unknown milestone '0.35'; did you mean '0.3'"),
-        ("F8", {"method": "usams"}, "did you mean 'usam with rho 0.001'"),
+        ("F3", {"milestone": 0.35}, "unknown milestone '0.35'; did you mean '0.3'?"),
+        ("F3", {"run": {"method": "sam", "rho": 0.3}}, "unknown run 'sam with rho 0.3 on wide_resnet'; did you"),
+        ("F7", {"network": "vgg19"}, "unknown run 'sam with rho 0.05 on vgg19'; did you mean"),
+        ("F8", {"problem": "sensin"}, "unknown matrix_sensing problem 'sensin'; did you mean 'sensing'?"),
+        ("F8", {"problem": "neuron"}, "unknown matrix_sensing problem 'neuron'; choose from: sensing"),
+        ("F8", {"method": "usams"}, "did you mean 'usam with rho 0.001'?"),
         ("F8", {"rho": [0.002]}, "unknown matrix sensing run 'sam with rho 0.002'; did you"),
-        ("F8", {"step": 11}, "step 11 of matrix sensing, which takes 10"),
+        ("F8", {"step": 11}, "step 11 of matrix sensing, which takes 10; choose one of them"),
+        ("F9", {"step": 0}, "step 0 of matrix sensing, which takes 10; choose one of them"),
+        ("F10", {"problem": "sensing"}, "unknown single_neuron problem 'sensing'; choose from: neuron"),
         ("F10", {"method": "gd"}, "unknown single-neuron method 'gd'; choose from: sam, usam"),
     ],
 )
-def test_an_unknown_name_is_refused_with_a_suggestion(study, claim, change, message):
-    edit(lambda config: config["claims"][claim]["parts"][0].update(change))
-
-    with pytest.raises(UserError) as error:
-        judge_claims(study)
-    assert str(error.value).startswith(f"config/claims.yaml: {claim}: ")
-    assert message in str(error.value)
+def test_an_unknown_name_is_refused_with_a_suggestion_when_the_study_is_loaded(study, claim, change, message):
+    line = refusal({f"claims.{claim}.parts.0.{key}": value for key, value in change.items()})
+    assert line.startswith(f"config/claims.yaml: {claim}a: ")
+    assert message in line
 
 
 DIFFERENCE = {"kind": "difference", "smallest_effect": 0.01, "minimum": 3}

@@ -11,17 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharpness.cli import main
-from sharpness.config import read_yaml
+from sharpness.config import load_config, read_yaml
 from sharpness.errors import UserError
-from sharpness.study import load_config, load_study
+from sharpness.study import load_study
 
 ROOT = Path(__file__).parents[1]
-CONFIG, STUDY, SCALE = "config/config.yaml", "config/study.yaml", "config/scales/smoke.yaml"
+CONFIG, STUDY, CLAIMS, PUBLISHED = (f"config/{name}.yaml" for name in ("config", "study", "claims", "published"))
+SCALE, EXTENDING = "config/scales/laptop.yaml", "config/scales/smoke.yaml"  # smoke extends laptop
 
 
 def copy_configuration(folder: Path) -> Path:
     shutil.copytree(ROOT / "config", folder / "config")
-    shutil.copytree(ROOT / "workflow/schemas", folder / "workflow/schemas")
+    for name in ("schemas", "report/sections"):
+        shutil.copytree(ROOT / "workflow" / name, folder / "workflow" / name)
     return folder
 
 
@@ -79,10 +81,17 @@ FAULTS = {
     "no batch": (SCALE, put("batch_size", value=0), "batch_size is 0; it must be at least 1"),
     "duplicate seed": (SCALE, put("seeds", value=[1, 2, 1]), "seeds lists 1 twice; list it once"),
     "no seeds": (SCALE, put("seeds", value=[]), "seeds is empty; give at least 1"),
-    "unknown network": (SCALE, put("networks", "vgg19", value={}), "key 'vgg19' in networks; did you mean 'vgg'?"),
+    "unknown network": (SCALE, put("networks", "vgg19", value={}),
+                        "networks: unknown network 'vgg19'; did you mean 'vgg'?"),
     "unknown optimizer": (STUDY, put("methods", "sam", "optimizer", value="adam"), "methods.sam.optimizer is 'adam'"),
-    "unknown data set": (SCALE, put("dataset", "name", value="cifar"), "dataset.name is 'cifar'; choose from: digits"),
-    "folder of no image folder": (SCALE, put("dataset", "folder", value="x"), "dataset.folder goes with the data set"),
+    "unknown data set": (SCALE, put("dataset", "name", value="cifar"),
+                         "dataset.name: unknown dataset 'cifar'; did you mean 'cifar10'?"),
+    "folder of no image folder": (SCALE, put("dataset", "folder", value="x"),
+                                  "unknown key 'folder' in dataset; choose from: name, title, crop_padding"),
+    "image folder without folder": (SCALE, put("dataset", "name", value="image_folder"),
+                                    "dataset lacks the key 'folder'; add it"),
+    "misspelt subset": (SCALE, put("dataset", "training_image", value=9), "dataset; did you mean 'training_images'?"),
+    "extends no text": (SCALE, put("extends", value=3), "extends must be of type string, not 3"),
     "unknown device": (CONFIG, put("device", value="gpu"), "device is 'gpu'; choose from: auto, cpu, cuda"),
     "no slots": (CONFIG, put("runs_per_gpu", value=0), "runs_per_gpu is 0; it must be at least 1"),
 }  # fmt: skip
@@ -93,7 +102,7 @@ def test_a_faulty_value_is_refused_in_one_line(project, capsys, file, change, me
     settings = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     change(settings)
     Path(file).write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
-    line = refusal(project, capsys, "train", "--scale", "smoke", "--run", "any")
+    line = refusal(project, capsys, "train", "--scale", "laptop", "--run", "any")
     assert f"{file}: " in line
     assert message in line
 
@@ -142,6 +151,7 @@ def test_a_missing_or_unreadable_file_is_refused(project, capsys, file):
         (["data", "--scale", "config\n/x"], "unknown scale 'config /x'"),
         (["train", "--scale", "smoke", "--run", "../runs/x"], "scale smoke: unknown run '../runs/x'"),
         (["train", "--scale", "smoke", "--run", ""], "scale smoke: unknown run ''"),
+        (["compute", "--scale", "smoke", "--job", "../x"], "scale smoke: unknown problem '../x'; choose from: matrix-"),
         (["train", "--scale", "smoke", "--run", "any", "--runs-per-gpu", "0"], "runs_per_gpu is 0; it must be"),
         (["data", "--scale", "smoke", "--data-dir", ""], "data_dir is empty"),
         (["table", "table9", "--scale", "smoke"], "config/study.yaml: unknown artifact 'table9'; did you mean 'table"),
@@ -154,10 +164,14 @@ def test_a_faulty_argument_is_refused_in_one_line(project, capsys, arguments, me
 
 def test_outside_the_project_every_verb_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for verb in (["train", "--run", "any"], ["data"], ["sense"], ["runs"], ["table", "table1"], ["figure", "figure1"]):
+    verbs = [["train", "--run", "any"], ["compute", "--job", "any"], ["table", "table1"], ["figure", "figure1"]]
+    verbs += [["data"], ["estimate"], ["runs"], ["claims"], ["report"], ["verify"]]
+    for verb in verbs:
         line = refusal(tmp_path, capsys, verb[0], "--scale", "smoke", *verb[1:])
         assert "no such file; run this from the project's root" in line
 
+
+FILES = [CONFIG, STUDY, SCALE, EXTENDING, CLAIMS, PUBLISHED]
 
 # Documents near the real ones: each is a real file in which some values, keys or entries are replaced or removed.
 SCALARS = (
@@ -215,11 +229,12 @@ def loads_or_refuses(project: Path) -> None:
         load_study("smoke", project)
     except UserError as error:
         refusal = str(error)
-    assert refusal is None or any(file in refusal for file in (CONFIG, STUDY, SCALE, "config/scales/"))
+    named = (*FILES, "config/scales/", "workflow/report/sections/")  # a section may show what is not there any more
+    assert refusal is None or any(file in refusal for file in named)
     assert refusal is None or len(refusal.splitlines()) == 1
 
 
-@pytest.mark.parametrize("file", [CONFIG, STUDY, SCALE])
+@pytest.mark.parametrize("file", FILES)
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_mutated_configuration_loads_or_is_refused_in_one_line(fuzzed, file, data):
@@ -232,7 +247,7 @@ def test_a_mutated_configuration_loads_or_is_refused_in_one_line(fuzzed, file, d
         (fuzzed / file).write_text(original, encoding="utf-8")
 
 
-@pytest.mark.parametrize("file", [CONFIG, STUDY, SCALE])
+@pytest.mark.parametrize("file", FILES)
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_file_with_bytes_changed_loads_or_is_refused_in_one_line(fuzzed, file, data):

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from sharpness.datasets import prepare
 from sharpness.training import data as data_module
-from sharpness.training.data import Data, EpochDraws, draw_epoch, load_data, normalized
-from sharpness.training.datasets import prepare
+from sharpness.training.augmentation import EpochDraws, draw_epoch, normalized
+from sharpness.training.data import Data, load_data
 
 CPU = torch.device("cpu")
 
@@ -60,7 +61,7 @@ def augment_one(data: Data, draws: EpochDraws, index: int) -> np.ndarray:
 def test_each_image_is_what_loops_over_its_pixels_give(size, channels, padding, flip, cutout, seed):
     data = make_data(6, size, channels, padding, flip, cutout)
     draws = draw_epoch(seed, 1, 6, size, padding)
-    shown = data.augmented(draws, slice(0, 6)).numpy()
+    shown = data.shown(draws, slice(0, 6))[0].numpy()
     expected = np.stack([augment_one(data, draws, index) for index in range(6)])
     np.testing.assert_allclose(shown, expected, rtol=1e-6, atol=1e-6)
 
@@ -89,7 +90,7 @@ def test_cutout_clears_a_square_of_16_that_the_border_clips():
     data = make_data(4, size, cutout=cutout)
     draws = draw_epoch(7, 1, images, size, 0)
     draws = EpochDraws(draws.order % 4, draws.shift, draws.flip, draws.cutout, draws.centre)
-    cleared = (data.augmented(draws, slice(0, images)) == 0).sum((1, 2, 3))
+    cleared = (data.shown(draws, slice(0, images))[0] == 0).sum((1, 2, 3))
     # The exact distribution: along each axis a centre c leaves the pixels from c − 8 to c + 7 that are inside.
     side = Counter(min(centre + 8, size) - max(centre - 8, 0) for centre in range(size))
     expected = Counter({0: 0.5})
@@ -111,7 +112,7 @@ def test_batches_cover_the_epoch_once_whatever_is_augmented_at_once(monkeypatch,
     draws = draw_epoch(3, 2, 23, 5, 1)
     batches = list(data.batches(draws, 5))
     assert [len(labels) for _, _, labels in batches] == [5, 5, 5, 5, 3], "the last partial batch is kept"
-    assert torch.equal(torch.cat([inputs for _, inputs, _ in batches]), data.augmented(draws, slice(0, 23)))
+    assert torch.equal(torch.cat([inputs for _, inputs, _ in batches]), data.shown(draws, slice(0, 23))[0])
     assert torch.equal(torch.cat([labels for _, _, labels in batches]), data.train_labels[draws.order])
     later = list(data.batches(draws, 5, first=10))
     assert [rows for rows, _, _ in later] == [rows for rows, _, _ in batches[2:]]

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 import tarfile
 import threading
 from concurrent.futures import ProcessPoolExecutor
@@ -17,21 +19,23 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
-from sharpness.errors import UserError
-from sharpness.training import datasets
-from sharpness.training.datasets import (
+from sharpness import registry
+from sharpness.arrays import Arrays, Shape
+from sharpness.datasets import (
     ARRAYS,
-    download_cifar10,
+    cifar10,
+    digits,
+    image_folder,
     open_arrays,
     prepare,
     prepared_digest,
     prepared_folder,
-    read_cifar10,
-    read_digits,
-    read_image_folder,
+    prepared_shape,
 )
+from sharpness.errors import UserError
 
 DIGITS = {"name": "digits", "title": "digits"}
+ROOT = Path(__file__).parents[1]
 CIFAR = {"name": "cifar10", "title": "CIFAR-10"}
 
 
@@ -39,22 +43,44 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def read_digits() -> Arrays:
+    return digits.Source().read(Path("downloads"), show_progress=False)
+
+
+def read_image_folder(folder: Path) -> Arrays:
+    return image_folder.Source(str(folder)).read(Path("downloads"), show_progress=False)
+
+
+@pytest.mark.parametrize("name", registry.names("datasets"))
+def test_a_data_set_says_its_title_and_its_source(name):
+    constants = registry.constants("datasets", name)
+    bibliography = (ROOT / "workflow/report/references.bib").read_text(encoding="utf-8")
+    assert constants["TITLE"]
+    assert constants["CITATION"] is None or f"{{{constants['CITATION']}," in bibliography
+
+
+def test_data_sets_need_no_torch():
+    code = "import sys, sharpness.datasets.cifar10, sharpness.datasets.digits, sharpness.datasets.image_folder;"
+    slow = "{'torch', 'torchvision', 'sklearn', 'PIL'}"
+    subprocess.run([sys.executable, "-c", f"{code} assert not {slow} & set(sys.modules)"], check=True)
+
+
 # --- digits
 
 
 def test_digits_are_split_512_to_1285_each_class_in_proportion():
-    arrays, digits = read_digits(), load_digits()
+    arrays, bundled = read_digits(), load_digits()
     assert arrays.train_images.shape == (512, 8, 8, 1)
     assert arrays.test_images.shape == (1285, 8, 8, 1)
     assert arrays.train_images.dtype == np.uint8
     assert arrays.train_labels.dtype == np.int64
-    together = np.bincount(digits.target)
+    together = np.bincount(bundled.target)
     assert np.abs(np.bincount(arrays.train_labels) - together * 512 / 1797).max() < 1
     assert (np.bincount(arrays.train_labels) + np.bincount(arrays.test_labels) == together).all()
     # Every digit is on one side, once.
     shown = np.concatenate([arrays.train_images, arrays.test_images]).reshape(1797, -1) / 15
     key = lambda images, labels: sorted(map(bytes, np.column_stack([images, labels]).astype(np.uint8)))  # noqa: E731
-    assert key(shown, np.concatenate([arrays.train_labels, arrays.test_labels])) == key(digits.data, digits.target)
+    assert key(shown, np.concatenate([arrays.train_labels, arrays.test_labels])) == key(bundled.data, bundled.target)
 
 
 def test_the_split_is_the_same_each_time():
@@ -70,7 +96,7 @@ def test_the_split_is_the_same_each_time():
 
 def test_arrays_are_prepared_once_and_mapped_into_memory(tmp_path, monkeypatch):
     folder = prepare(DIGITS, tmp_path / "data")
-    monkeypatch.setattr(datasets, "read_digits", None)  # not called again
+    monkeypatch.setattr(digits.Source, "read", None)  # not called again
     assert prepare(DIGITS, tmp_path / "data") == folder
     arrays, meta = open_arrays(folder)
     assert all(isinstance(getattr(arrays, name), np.memmap) for name in ARRAYS)
@@ -90,7 +116,12 @@ def test_writing_into_the_mapped_arrays_leaves_the_file_alone(tmp_path):
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "empty meta", "other meta"])
+def change_meta(folder: Path, **values: object) -> None:
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8")) | values
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "empty meta", "other meta", "mean", "std", "classes"])
 def test_damaged_prepared_data_is_refused(tmp_path, damage):
     folder = prepare(DIGITS, tmp_path)
     images, meta = folder / "train_images.npy", folder / "meta.json"
@@ -105,15 +136,138 @@ def test_damaged_prepared_data_is_refused(tmp_path, damage):
             meta.write_text("")
         case "other meta":
             meta.write_text("[]")
+        case "mean" | "std":
+            change_meta(folder, **{damage: [72.9]})
+        case "classes":
+            change_meta(folder, classes=list("0123456798"))
     with pytest.raises(UserError, match=f"{folder}: prepared data damaged .*; delete this folder and run again"):
         open_arrays(folder)
+
+
+def digest_of(folder: Path, meta: dict) -> str:
+    """What the digest of a prepared folder is to be."""
+    digests = "".join(hashlib.sha256((folder / f"{name}.npy").read_bytes()).hexdigest() for name in ARRAYS)
+    described = json.dumps([meta["classes"], meta["mean"], meta["std"]])
+    return hashlib.sha256((digests + described).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("train_images", lambda images: images.astype(np.int16), "train_images are not square images of bytes: int16"),
+        ("train_images", lambda images: images[:, :7], r"train_images are not square .* \(512, 7, 8, 1\)"),
+        ("train_images", lambda images: images[..., 0], "train_images are not square images"),
+        ("train_images", lambda images: images[:100], "train_labels are not 100 integers"),
+        ("test_images", lambda images: images[:, :7, :7], "the training and the test images differ in size"),
+        ("test_images", lambda images: images[:0], "test_images are not square images"),
+        ("train_labels", lambda labels: labels.astype(np.int32), "train_labels are not 512 integers: int32"),
+        ("train_labels", lambda labels: labels + 1, "train_labels are not all from 0 to 9"),
+        ("test_labels", lambda labels: labels - 1, "test_labels are not all from 0 to 9"),
+        ("meta", {"classes": list("012345678")}, "train_labels are not all from 0 to 8"),
+        ("meta", {"mean": [1.0, 2.0]}, "mean and std are not those of its channels"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused_whatever_their_digest(tmp_path, name, change, reason):
+    folder = prepare(DIGITS, tmp_path)
+    if name == "meta":
+        change_meta(folder, **change)
+    else:
+        np.save(folder / f"{name}.npy", change(np.load(folder / f"{name}.npy")))
+    change_meta(folder, sha256=digest_of(folder, json.loads((folder / "meta.json").read_text())))
+    with pytest.raises(UserError, match=f"prepared data damaged .{reason}.*; delete this folder") as refusal:
+        open_arrays(folder)
+    assert "\n" not in str(refusal.value)
+
+
+def test_swapped_arrays_are_refused(tmp_path):
+    folder = prepare(DIGITS, tmp_path)
+    for kind in ("images", "labels"):
+        (folder / f"train_{kind}.npy").rename(tmp_path / "kept")
+        (folder / f"test_{kind}.npy").rename(folder / f"train_{kind}.npy")
+        (tmp_path / "kept").rename(folder / f"test_{kind}.npy")
+    with pytest.raises(UserError, match=r"prepared data damaged \(its content has changed\)"):
+        open_arrays(folder)
+
+
+def test_what_an_older_version_prepared_is_prepared_again(tmp_path):
+    folder = prepare(DIGITS, tmp_path)
+    before = contents(folder)
+    change_meta(folder, preparation=1)
+    assert contents(prepare(DIGITS, tmp_path)) == before
+
+
+# --- smaller versions
+
+
+def test_a_subset_keeps_the_share_of_each_class_and_is_prepared_apart(tmp_path):
+    whole, _ = open_arrays(prepare(DIGITS, tmp_path))
+    folder = prepare(DIGITS | {"training_images": 100}, tmp_path)
+    arrays, meta = open_arrays(folder)
+    assert folder == tmp_path / "digits-100-images"
+    assert len(arrays.train_labels) == 100
+    exact = np.bincount(whole.train_labels) * 100 / 512
+    assert np.abs(np.bincount(arrays.train_labels) - exact).max() < 1
+    of_whole = {image.tobytes(): label for image, label in zip(whole.train_images, whole.train_labels, strict=True)}
+    assert [of_whole[image.tobytes()] for image in arrays.train_images] == arrays.train_labels.tolist()
+    assert len({image.tobytes() for image in arrays.train_images}) == 100, "none is taken twice"
+    assert np.array_equal(arrays.test_images, whole.test_images)
+    assert meta["mean"] == [arrays.train_images.mean()]
+    assert meta["sha256"] == prepared_digest(DIGITS | {"training_images": 100}, tmp_path)
+    assert meta["sha256"] != prepared_digest(DIGITS, tmp_path)
+
+
+def test_all_images_are_the_whole_training_set(tmp_path):
+    whole, _ = open_arrays(prepare(DIGITS, tmp_path))
+    arrays, _ = open_arrays(prepare(DIGITS | {"training_images": 512}, tmp_path))
+    assert np.array_equal(arrays.train_images, whole.train_images)
+
+
+def test_colours_are_averaged_apart(archive, tmp_path):
+    whole, _ = open_arrays(prepare(CIFAR, tmp_path / "data"))
+    arrays, _ = open_arrays(prepare(CIFAR | {"training_images": 18, "image_size": 16}, tmp_path / "data"))
+    assert (tmp_path / "data/cifar10-18-images-16-px").exists()
+    assert arrays.shape == Shape(18, 3, 16, 3, 10)
+    blocks = whole.test_images.reshape(3, 16, 2, 16, 2, 3).astype(float).mean((2, 4))
+    assert np.abs(arrays.test_images - blocks).max() <= 1.01
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"training_images": 513}, "dataset.training_images: 513 of the 512 images .*; choose 1 to 512, or remove"),
+        ({"training_images": 0}, "dataset.training_images: 0 of the 512 images"),
+        ({"training_images": 5}, "dataset.training_images: 5 leaves class '2' without an image; choose more"),
+        ({"image_size": 9}, "dataset.image_size: 9 pixels, but the images have 8; choose 1 to 8, or remove"),
+        ({"image_size": 0}, "dataset.image_size: 0 pixels"),
+        ({"folder": "pictures"}, "unknown key 'folder' in dataset; choose from: name, title, "),
+        ({"name": "digit"}, "unknown dataset 'digit'; did you mean 'digits'?"),
+        ({"name": "image_folder"}, "dataset lacks the key 'folder'; add it"),
+        ({"name": "image_folder", "folder": ""}, "dataset.folder is empty; give the path"),
+        ({"name": "image_folder", "folder": 3}, "dataset.folder is 3; give text"),
+    ],
+)
+def test_a_setting_that_the_data_set_cannot_have_is_refused(tmp_path, setting, message):
+    with pytest.raises(UserError, match=message) as refusal:
+        prepare(DIGITS | setting, tmp_path / "data")
+    assert "\n" not in str(refusal.value)
+    assert not list((tmp_path / "data").glob("*/meta.json"))
+
+
+def test_the_shape_of_cifar10_is_known_without_a_download(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar10, "download", None)
+    assert prepared_shape(CIFAR, tmp_path) == Shape(50_000, 10_000, 32, 3, 10)
+    small = prepared_shape(CIFAR | {"training_images": 10_000, "image_size": 16}, tmp_path)
+    assert small == Shape(10_000, 10_000, 16, 3, 10)
+    with pytest.raises(UserError, match=r"dataset\.training_images: 50001 of the 50000 images"):
+        prepared_shape(CIFAR | {"training_images": 50_001}, tmp_path)
+    assert prepared_shape(DIGITS | {"image_size": 4}, tmp_path) == Shape(512, 1285, 4, 1, 10)
 
 
 def prepare_and_count(data_dir: Path) -> int:
     """Prepare the digits; how often this process itself read them."""
     calls = []
-    plain = datasets.read_digits
-    datasets.read_digits = lambda: (calls.append(1), plain())[1]
+    plain = digits.Source.read
+    digits.Source.read = lambda *arguments: (calls.append(1), plain(*arguments))[1]
     prepare(DIGITS, data_dir)
     return len(calls)
 
@@ -169,7 +323,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trust(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "CIFAR10_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(cifar10, "ARCHIVE_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def test_cifar10_is_read_channels_last_and_in_order(archive, tmp_path):
@@ -177,7 +331,7 @@ def test_cifar10_is_read_channels_last_and_in_order(archive, tmp_path):
     assert arrays.train_images.shape == (20, 32, 32, 3)
     assert arrays.test_images.shape == (3, 32, 32, 3)
     second = batch(4, 2)
-    # A row of the batch holds 1024 red values, row by row, then the green and the blue ones.
+    # A row of the batch has 1024 red values, row by row, then the green and the blue ones.
     assert arrays.train_images[4, 5, 7].tolist() == [
         second["data"][0, channel * 1024 + 5 * 32 + 7] for channel in range(3)
     ]
@@ -202,10 +356,11 @@ class Malicious:
 
 
 @pytest.mark.parametrize("hidden", [Malicious(), {"data": Malicious(), "labels": []}])
-def test_a_pickle_that_runs_code_is_refused_even_with_the_right_checksum(tmp_path, monkeypatch, hidden):
+def test_nothing_is_unpickled_from_an_archive_that_is_not_the_right_one(tmp_path, monkeypatch, hidden):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="mkdir, which is not data"):
-        read_cifar10(cifar_archive(tmp_path / "archive.tar.gz", test_batch=hidden))
+    cifar_archive(tmp_path / "data/downloads" / CIFAR10.filename, data_batch_1=hidden, test_batch=hidden)
+    with pytest.raises(UserError, match="not CIFAR-10's archive"):
+        prepare(CIFAR, tmp_path / "data")
     assert not (tmp_path / "PWNED").exists()
     pickle.loads(pickle.dumps(hidden))
     assert (tmp_path / "PWNED").exists(), "the pickle is as malicious as it claims"
@@ -247,10 +402,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_archive_is_downloaded_once(server, tmp_path, monkeypatch):
-    archive = download_cifar10(tmp_path / "downloads")
+    archive = cifar10.download(tmp_path / "downloads")
     assert archive.read_bytes() == Server.content
     server.shutdown()
-    assert download_cifar10(tmp_path / "downloads") == archive
+    assert cifar10.download(tmp_path / "downloads") == archive
     assert list(contents(tmp_path / "downloads")) == [CIFAR10.filename]
 
 
@@ -263,18 +418,18 @@ def test_an_interrupted_download_leaves_nothing_and_can_be_repeated(server, tmp_
     assert open_arrays(prepare(CIFAR, tmp_path / "data"))
 
 
-def test_a_download_that_was_killed_is_begun_afresh(server, tmp_path):
+def test_a_download_that_was_killed_is_started_again(server, tmp_path):
     incomplete = tmp_path / "downloads/.incomplete"
     incomplete.mkdir(parents=True)
     (incomplete / CIFAR10.filename).write_bytes(Server.content[:100])
-    assert download_cifar10(tmp_path / "downloads").read_bytes() == Server.content
+    assert cifar10.download(tmp_path / "downloads").read_bytes() == Server.content
     assert not incomplete.exists()
 
 
 def test_no_server_is_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz")
     with pytest.raises(UserError, match=f"or put {CIFAR10.filename} into {tmp_path / 'downloads'}"):
-        download_cifar10(tmp_path / "downloads")
+        cifar10.download(tmp_path / "downloads")
 
 
 # --- folders of images
@@ -388,5 +543,5 @@ def test_meta_says_what_the_arrays_are(tmp_path):
     folder = prepare({**DIGITS, "title": "digits (8×8)"}, tmp_path)
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     assert meta["title"] == "digits (8×8)"
-    digests = "".join(hashlib.sha256((folder / f"{name}.npy").read_bytes()).hexdigest() for name in ARRAYS)
-    assert meta["sha256"] == hashlib.sha256(digests.encode()).hexdigest()
+    assert meta["sha256"] == digest_of(folder, meta)
+    assert meta["sha256"] == prepared_digest(DIGITS, tmp_path)

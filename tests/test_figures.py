@@ -1,6 +1,7 @@
-"""Figures 1 to 5: what they draw, how they look, their files."""
+"""The study's figures: what they draw, how they look, where their values are, their files."""
 
 import contextlib
+import json
 import math
 import os
 import re
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import projects
 import pytest
+import seaborn
 import synthetic
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
@@ -21,10 +23,9 @@ from matplotlib.text import Text
 from PIL import Image
 from synthetic import record
 
-from sharpness import paths
 from sharpness.errors import UserError
 from sharpness.evidence import style
-from sharpness.evidence.figures import ascent_step, ball_data, draw
+from sharpness.evidence.artifacts.balls import ascent_step
 from sharpness.evidence.runs import read_histories
 from sharpness.study import load_study
 
@@ -89,8 +90,10 @@ def any_study(request):
 
 
 def drawn(study, name):
+    artifact = study.artifact(name)
+    data = artifact.data(study)
     with style.paper():
-        figure, data = draw(study, name)
+        figure = artifact.draw(study, data)
         style.settle(figure)
     return figure, data
 
@@ -101,13 +104,14 @@ def legend_of(figure):
 
 
 def line(axes, label, data, curve, quantity):
-    """The line of the axes that has the points of one of the CSV's curves."""
+    """The line of the axes that has the points of one of the CSV's curves, but for a logarithm's rounding."""
     points = data[(data["label"] == label) & (data["curve"] == curve)]
     points = points[np.isfinite(points["test_loss"])]
     return next(
         found
         for found in axes.lines
-        if list(found.get_xdata()) == list(points["epoch"]) and list(found.get_ydata()) == list(points[quantity])
+        if list(found.get_xdata()) == list(points["epoch"])
+        and list(found.get_ydata()) == pytest.approx(list(points[quantity]), rel=1e-12)
     )
 
 
@@ -118,11 +122,12 @@ def line(axes, label, data, curve, quantity):
 def test_curves_are_the_histories_and_their_mean_and_range(study, name):
     figure, data = drawn(study, name)
     artifact = study.artifact(name)
-    histories = read_histories(study, list(artifact.run_ids))
+    shown_runs = {job.id for job in artifact.jobs(study)}
+    histories = read_histories(artifact.jobs(study))
     for (label, method, rho), curves in data.groupby(["label", "method", "rho"], dropna=False):
         values = {"method": method} if method == "sgd" else {"method": method, "rho": rho}
-        run_ids = set(synthetic.find(study, **values)) & set(artifact.run_ids)
-        seeds = {study.runs[run_id]["seed"]: histories[histories["run_id"] == run_id] for run_id in run_ids}
+        run_ids = set(synthetic.find(study, **values)) & shown_runs
+        seeds = {study.runs[run_id].spec["seed"]: histories[histories["run_id"] == run_id] for run_id in run_ids}
         shown = curves[curves["curve"] == "seed 42"]
         assert list(shown["test_loss"]) == pytest.approx(list(seeds[42]["test_loss"]), nan_ok=True)
         completed = [run["test_accuracy"].to_numpy() for run in seeds.values() if len(run) == 40]
@@ -149,14 +154,14 @@ def test_a_diverged_seed_ends_in_a_cross_and_is_counted_in_the_legend(study):
 
 def test_a_method_that_diverged_altogether_stays_in_the_legend(own_study):
     for run_id in synthetic.find(own_study, network="wide_resnet", method="asam"):
-        synthetic.write(own_study, run_id, [record(own_study.runs[run_id], 1, test_loss=math.nan)])
+        synthetic.write(own_study, run_id, [record(own_study.runs[run_id].spec, 1, test_loss=math.nan)])
     figure, _ = drawn(own_study, "figure4")
     assert "ASAM, ρ = 2 (diverged)" in legend_of(figure)
 
 
 def test_a_loss_beyond_the_ceiling_is_cut_and_said_to_be(own_study):
     (run_id,) = synthetic.find(own_study, network="wide_resnet", method="sgd", seed=42)
-    spec = own_study.runs[run_id]
+    spec = own_study.runs[run_id].spec
     synthetic.write(own_study, run_id, [record(spec, epoch, test_loss=10.0**epoch) for epoch in range(1, 41)])
     figure, data = drawn(own_study, "figure4")
     top = figure.axes[0]
@@ -173,6 +178,15 @@ def test_one_seed_has_neither_mean_nor_band(smoke, name):
     assert not any(axes.collections for axes in figure.axes)
     assert "mean over seeds" not in legend_of(figure)
     assert "seed 42" in legend_of(figure)
+
+
+def test_without_the_seed_asked_for_the_first_is_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = synthetic.project(tmp_path, "smoke", seeds=[7, 8], experiment_seeds={})
+    synthetic.write_all(study)
+    figure, data = drawn(study, "figure3")
+    assert {curve for curve in data["curve"] if curve.startswith("seed")} == {"seed 7"}
+    assert "seed 7" in legend_of(figure)
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -198,9 +212,8 @@ def test_figure_5_draws_medians_and_ranges(study):
 
 
 def test_figure_5_survives_divergence(own_study):
-    design = yaml.safe_load(Path("config/study.yaml").read_text(encoding="utf-8"))
-    design["artifacts"]["figure5"]["sensing"] = [0.01, 0.1]
-    Path("config/study.yaml").write_text(yaml.safe_dump(design), encoding="utf-8")
+    figure5 = {"rho": [0.01, 0.1]}
+    projects.edit(Path("config/study.yaml"), lambda study: study["artifacts"]["figure5"].update(figure5))
     figure, data = drawn(load_study("laptop"), "figure5")
     assert np.isinf(data.loc[(data["method"] == "usam") & (data["rho"] == 0.1), "median"]).any()
     assert "diverged here" in legend_of(figure)
@@ -219,8 +232,8 @@ def test_the_ascent_step_maximises_over_its_ball(gradient, p, rho):
     assert gradient @ step == pytest.approx(rho * np.linalg.norm(gradient, q))
 
 
-def test_figure_2_lands_on_vertex_circle_and_corner():
-    data = ball_data().set_index("label")
+def test_figure_2_ends_on_vertex_circle_and_corner(study):
+    data = study.artifact("figure2").data(study).set_index("label")
     steps = data.loc[data["curve"] == "step", ["x", "y"]]
     expected = {
         "p = 1": (1, 0),
@@ -239,7 +252,6 @@ def test_figure_2_lands_on_vertex_circle_and_corner():
 
 
 def test_the_palette_is_seaborn_s_colour_blind_one():
-    seaborn = pytest.importorskip("seaborn")
     palette = seaborn.color_palette("colorblind").as_hex()
     assert set(style.SPARE_COLOURS) < set(palette)
     assert {colour for method, colour in style.METHOD_COLOURS.items() if method != "sgd"} < set(palette)
@@ -263,8 +275,8 @@ def test_a_method_has_one_colour_in_every_figure(study):
 @pytest.mark.parametrize("name", FIGURES)
 def test_lines_have_the_colour_of_their_legend(study, name):
     figure, _ = drawn(study, name)
-    named = {handle.get_color() for handle in legend_of(figure).values() if hasattr(handle, "get_color")}
-    lines = {found.get_color() for axes in figure.axes for found in axes.lines}
+    named = {to_hex(handle.get_color()) for handle in legend_of(figure).values() if hasattr(handle, "get_color")}
+    lines = {to_hex(found.get_color()) for axes in figure.axes for found in axes.lines}
     assert lines <= named
 
 
@@ -333,8 +345,8 @@ def test_the_layout_is_sound(any_study, name):
 def test_the_layout_is_sound_for_equal_values(tmp_path, monkeypatch, values):
     monkeypatch.chdir(tmp_path)
     study = synthetic.project(tmp_path, "smoke", epochs=1)
-    for run_id, spec in study.runs.items():
-        synthetic.write(study, run_id, [record(spec, 1, **values)])
+    for run_id, job in study.runs.items():
+        synthetic.write(study, run_id, [record(job.spec, 1, **values)])
     for name in CURVES:
         figure, _ = drawn(study, name)
         check_layout(figure)
@@ -349,6 +361,55 @@ def test_a_figure_names_its_setting(study, name):
         assert axes.get_xlabel() or axes is figure.axes[0]
 
 
+# What the page shows under a pointer
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_hover_points_are_the_drawn_points_of_the_seed_shown(study, name):
+    figure, data = drawn(study, name)
+    panels = study.artifact(name).hover(study, figure, data)
+    for axes, panel, quantity in zip(figure.axes, panels, ("test_loss", "test_accuracy"), strict=True):
+        assert panel["titles"][0] == f"{quantity.replace('_', ' ')}, seed 42, epoch 1"
+        left, top, right, bottom = panel["box"]
+        assert all(left <= x <= right for x in panel["x"])
+        assert {series["label"] for series in panel["series"]} <= set(legend_of(figure))
+        for series in panel["series"]:
+            points = data[(data["label"] == series["label"]) & (data["curve"] == "seed 42")]
+            points = points[np.isfinite(points["test_loss"])]
+            assert sum(y is not None for y in series["y"]) == len(points)
+            assert line(axes, series["label"], data, "seed 42", quantity).get_color() == series["colour"]
+            expected = axes.transData.transform(points[["epoch", quantity]]) / figure.bbox.size
+            assert panel["x"][: len(points)] == pytest.approx(list(expected[:, 0]), abs=1e-4)
+            assert series["y"][: len(points)] == pytest.approx(list(1 - expected[:, 1]), abs=1e-4)
+            assert all(top <= y <= bottom for y in series["y"][: len(points)])
+            for text, value in zip(series["text"], points[quantity], strict=False):
+                assert text.startswith(f"{value:.4f} (mean ")
+
+
+def test_hover_points_are_where_the_picture_has_its_markers(own_study):
+    figure5 = own_study.artifact("figure5")
+    figure5.write(own_study)
+    picture = figure5.file("laptop", "svg").read_text(encoding="utf-8")
+    width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', picture).groups())
+    marker = r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)" style="fill: (#\w+)'
+    markers = [(float(x) / width, float(y) / height, colour) for x, y, colour in re.findall(marker, picture)]
+    panels = json.loads(figure5.record("laptop").read_text(encoding="utf-8"))["hover"]
+    assert [panel["titles"][0] for panel in panels] == [
+        f"median loss, ρ = {rho}, step 1" for rho in (0.001, 0.005, 0.01)
+    ]
+    for panel in panels:
+        for series in panel["series"]:
+            for point in zip(panel["x"], series["y"], strict=True):
+                assert min(math.dist(point, (x, y)) for x, y, colour in markers if colour == series["colour"]) < 3e-4
+
+
+def test_a_figure_of_nothing_but_diverged_runs_has_no_hover_points(own_study):
+    for job in own_study.artifact("figure3").jobs(own_study):
+        synthetic.write(own_study, job.id, [record(job.spec, 1, test_loss=math.nan)])
+    figure, data = drawn(own_study, "figure3")
+    assert own_study.artifact("figure3").hover(own_study, figure, data) == []
+
+
 # Files
 
 
@@ -358,7 +419,7 @@ def figure_files(folder, **environment):
         "import sys; from sharpness.cli import main\n"
         f"codes = [main(['figure', name, '--scale', 'laptop']) for name in {FIGURES}]\n"
         "codes += [main(['table', 'table1', '--scale', 'laptop']), main(['runs', '--scale', 'laptop'])]\n"
-        "print(codes, [name for name in ('torch', 'seaborn', 'matplotlib.pyplot') if name in sys.modules])"
+        "print(codes, 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -376,8 +437,8 @@ def test_files_are_complete_reproducible_and_made_without_torch(own_study, tmp_p
     matplotlibrc = tmp_path / "matplotlibrc"
     matplotlibrc.write_text("font.size: 20\nsavefig.bbox: tight\nsvg.fonttype: none\naxes.facecolor: yellow\n")
     said, first = figure_files(tmp_path, PYTHONHASHSEED="1")
-    assert said == f"{[0] * 7} []"
-    assert set(first) == {path.name for name in FIGURES for path in paths.figure_files("laptop", name)}
+    assert said == f"{[0] * 7} False"
+    assert set(first) == {path.name for name in FIGURES for path in own_study.artifact(name).files("laptop")}
     assert all(first.values())
     for name in FIGURES:
         width = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", first[f"{name}.pdf"])
@@ -386,10 +447,39 @@ def test_files_are_complete_reproducible_and_made_without_torch(own_study, tmp_p
             assert image.width == 300 * style.COLUMN
         assert rb'<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="252pt"' in first[f"{name}.svg"]
         assert len(pd.read_csv(tmp_path / f"figures/laptop/{name}.csv")) > 4
-    said, second = figure_files(tmp_path, PYTHONHASHSEED="2", MATPLOTLIBRC=str(matplotlibrc), SOURCE_DATE_EPOCH="1")
+    reader = {"MATPLOTLIBRC": str(matplotlibrc), "MPLBACKEND": "tkagg", "DISPLAY": ""}
+    said, second = figure_files(tmp_path, PYTHONHASHSEED="2", SOURCE_DATE_EPOCH="1", **reader)
+    assert said == f"{[0] * 7} False"
     assert {name for name, content in second.items() if content != first[name]} == set()
 
 
+def test_a_figure_is_the_same_from_one_drawing_to_the_next(own_study):
+    for name in FIGURES:
+        artifact = own_study.artifact(name)
+        artifact.write(own_study)
+        first = [path.read_bytes() for path in artifact.files("laptop")]
+        artifact.write(own_study)
+        assert [path.read_bytes() for path in artifact.files("laptop")] == first
+
+
+def test_no_module_of_the_evidence_imports_torch():
+    script = (
+        "import importlib, pkgutil, sys, sharpness.evidence as package\n"
+        "names = [found.name for found in pkgutil.walk_packages(package.__path__, package.__name__ + '.')]\n"
+        "[importlib.import_module(name) for name in names]\n"
+        "print(len(names) > 20, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"
+
+
 def test_an_unknown_figure_is_a_user_s_error(study):
-    with pytest.raises(UserError, match=r"unknown figure 'table1'; choose from: figure1"):
-        draw(study, "table1")
+    with pytest.raises(UserError, match=r"unknown artifact 'figure9'; did you mean 'figure\d'\?"):
+        study.artifact("figure9")
+
+
+def test_a_figure_of_a_missing_run_is_a_user_s_error(own_study):
+    job = own_study.artifact("figure3").jobs(own_study)[0]
+    job.data.unlink()
+    with pytest.raises(UserError, match=rf"{job.id}/history\.csv: no such file; run the job first"):
+        own_study.artifact("figure3").write(own_study)

@@ -11,12 +11,12 @@ from pathlib import Path
 import projects
 import pytest
 import synthetic
+from sharpness.records import read_run
+from sharpness.training.datasets import prepare
 
 from sharpness import files, paths
 from sharpness.cli import main
-from sharpness.records import read_run
 from sharpness.study import load_study
-from sharpness.training.datasets import prepare
 
 
 def test_a_file_is_replaced_whole(tmp_path):

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from sharpness.arrays import Arrays
 from sharpness.study import load_study
 from sharpness.training.capture import CapturedStep
+from sharpness.training.data import on_device
 from sharpness.training.device import configure
 from sharpness.training.loss import SmoothedLoss
+from sharpness.training.probe import Probe
 from sharpness.training.step import build_optimizer, build_step, set_learning_rate
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +24,7 @@ pytestmark = [
 
 
 def spec_of(method: str) -> dict:
-    return next(spec for spec in load_study("laptop", ROOT).runs.values() if spec["method"] == method)
+    return next(job.spec for job in load_study("laptop", ROOT).runs.values() if job.spec["method"] == method)
 
 
 def small_network() -> torch.nn.Module:
@@ -66,6 +69,29 @@ def test_recorded_steps_equal_plain_ones(method):
         torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-4, atol=1e-5)
     for expected, found in zip(plain.state_dict().values(), recorded.state_dict().values(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_probe_between_replays_changes_nothing():
+    configure(torch.device("cuda", 0), "fp32")
+    loss, spec = SmoothedLoss(10, 0.1), spec_of("sam")
+    images, labels = torch.randint(0, 256, (64, 16, 16, 3), dtype=torch.uint8), torch.randint(0, 10, (64,))
+    meta = {"mean": [120.0] * 3, "std": [64.0] * 3, "sha256": ""}
+    arrays = Arrays(images.numpy(), labels.numpy(), images.numpy(), labels.numpy(), tuple("0123456789"))
+    data = on_device(arrays, meta, spec, torch.device("cuda", 0))
+    results = []
+    for probe in (None, Probe(data, 32)):
+        model = small_network()
+        optimizer = build_optimizer(model, spec)
+        step = CapturedStep(build_step(model, optimizer, loss, "fp32"), model, optimizer)
+        for batch in batches(4, 32):
+            model.train()
+            step(*batch)
+            if probe:
+                found = probe.measure(model, optimizer, loss, "fp32")
+                assert 0 < found["gradient_cosine"] < 1
+        results.append(model.state_dict())
+    for expected, found in zip(*(result.values() for result in results), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_recording_leaves_weights_statistics_and_random_state_alone():

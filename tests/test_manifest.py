@@ -1,7 +1,8 @@
-"""The manifest: every artifact's files and hashes, the jobs that it rests on, and what those cost."""
+"""The manifest: every artifact's files and hashes, the jobs that it depends on, and what those cost."""
 
 import json
 import subprocess
+from pathlib import Path
 
 import finished
 import pytest
@@ -11,7 +12,6 @@ import yaml
 from sharpness import files, paths
 from sharpness.errors import UserError
 from sharpness.evidence import manifest
-from sharpness.study import neuron_id, sensing_id
 
 
 @pytest.fixture
@@ -20,39 +20,41 @@ def study(tmp_path, monkeypatch):
     return finished.project(tmp_path)
 
 
-def change_run(folder, **changes):
+def change_run(job, **changes):
     """Replace keys of a run.json, the nested ones one level deep."""
-    file = folder / "run.json"
-    run = json.loads(file.read_text(encoding="utf-8"))
+    run = json.loads(job.run.read_text(encoding="utf-8"))
     for key, value in changes.items():
         run[key] = {**run[key], **value} if isinstance(value, dict) else value
-    files.write_json(file, run)
+    files.write_json(job.run, run)
 
 
 def test_every_file_of_every_artifact_has_its_hash(study):
     artifacts = manifest.build(study)["artifacts"]
 
     assert set(artifacts) == {*study.artifacts, "runs.csv", "claims.csv"}
-    for name in study.artifacts:
-        assert artifacts[name]["files"] == {
-            str(path): files.sha256(path) for path in paths.artifact_files("smoke", name)
-        }
+    for name, artifact in study.artifacts.items():
+        assert artifacts[name]["files"] == {str(path): files.sha256(path) for path in artifact.files("smoke")}
+    suffixes = {name: {path.rpartition(".")[2] for path in artifacts[name]["files"]} for name in study.artifacts}
+    assert suffixes["table1"] == {"md", "tex", "csv", "json"}
+    assert suffixes["figure1"] == {"pdf", "png", "svg", "csv", "json"}
+    assert artifacts["claims.csv"]["files"] == {"results/smoke/claims.csv": files.sha256(paths.claims("smoke"))}
 
 
-def test_an_artifact_rests_on_the_runs_of_its_experiment(study):
+def test_an_artifact_depends_on_the_jobs_that_it_shows(study):
     artifacts = manifest.build(study)["artifacts"]
 
     assert artifacts["table1"]["jobs"] == synthetic.find(study, network="wide_resnet", method="sam")
-    assert artifacts["table3"]["jobs"] == [sensing_id(study.sensing)]
+    sensing, neuron = (study.problems[name].id for name in ("sensing", "neuron"))
+    assert artifacts["table3"]["jobs"] == artifacts["figure5"]["jobs"] == [sensing]
     assert artifacts["figure2"]["jobs"] == []
     assert artifacts["runs.csv"]["jobs"] == list(study.runs)
-    assert artifacts["claims.csv"]["jobs"] == [*study.runs, sensing_id(study.sensing), neuron_id(study.neuron)]
+    assert artifacts["claims.csv"]["jobs"] == [*study.runs, sensing, neuron]
 
 
 def test_costs_are_summed_and_memory_is_the_largest(study):
-    first, second, *others = study.artifact("figure3").run_ids
-    change_run(paths.run("smoke", first), cost={"cpu_seconds": 5.0, "peak_memory_mb": 700.0})
-    change_run(paths.run("smoke", second), cost={"seconds": 30.0}, provenance={"device": "NVIDIA H100"})
+    first, second, *others = study.artifact("figure3").jobs(study)
+    change_run(first, cost={"cpu_seconds": 5.0, "peak_memory_mb": 700.0})
+    change_run(second, cost={"seconds": 30.0}, provenance={"device": "NVIDIA H100"})
 
     cost = manifest.build(study)["artifacts"]["figure3"]["cost"]
 
@@ -64,20 +66,20 @@ def test_costs_are_summed_and_memory_is_the_largest(study):
 
 
 def test_each_environment_is_listed_once_and_each_job_points_to_its_own(study):
-    moved, stayed, *_ = study.runs
+    moved, stayed, *_ = study.runs.values()
     before = manifest.build(study)["environments"]
-    change_run(paths.run("smoke", moved), provenance={"device": "NVIDIA H100", "driver": "580.1"})
+    change_run(moved, provenance={"device": "NVIDIA H100", "driver": "580.1"})
 
     record = manifest.build(study)
 
     assert len(record["environments"]) == len(before) + 1
-    assert record["environments"][record["jobs"][moved]["environment"]]["device"] == "NVIDIA H100"
-    assert record["environments"][record["jobs"][stayed]["environment"]]["device"] == "cpu"
+    assert record["environments"][record["jobs"][moved.id]["environment"]]["device"] == "NVIDIA H100"
+    assert record["environments"][record["jobs"][stayed.id]["environment"]]["device"] == "cpu"
 
 
 def test_the_resolved_configuration_is_saved_beside_it(study):
-    record = json.loads((paths.results("smoke") / "MANIFEST.json").read_text(encoding="utf-8"))
-    saved = paths.results("smoke") / "config.yaml"
+    record = json.loads(paths.manifest("smoke").read_text(encoding="utf-8"))
+    saved = paths.config("smoke")
 
     assert record["config"] == {"path": str(saved), "sha256": files.sha256(saved)}
     config = yaml.safe_load(saved.read_text(encoding="utf-8"))
@@ -86,10 +88,10 @@ def test_the_resolved_configuration_is_saved_beside_it(study):
 
 
 def test_the_report_s_files_are_covered(study):
-    record = json.loads((paths.results("smoke") / "MANIFEST.json").read_text(encoding="utf-8"))
+    record = json.loads(paths.manifest("smoke").read_text(encoding="utf-8"))
 
-    reports = [paths.results("smoke") / name for name in ("report.html", "report.pdf")]
-    assert record["report"]["files"] == {str(path): files.sha256(path) for path in reports}
+    reports = ["results/smoke/report.html", "results/smoke/report.pdf"]
+    assert record["report"]["files"] == {path: files.sha256(Path(path)) for path in reports}
 
 
 def test_it_names_the_commit_and_whether_the_tree_was_dirty(study, tmp_path):
@@ -112,14 +114,13 @@ def test_the_same_tree_gives_the_same_manifest(study):
     assert manifest.build(study) == manifest.build(study)
 
 
-@pytest.mark.parametrize("left", [None, "", '{"run_id": "x"', "[]", "{}"])
+@pytest.mark.parametrize("left", [None, "", '{"id": "x"', "[]", "{}"])
 def test_a_job_that_has_left_nothing_readable_is_left_out(study, left):
-    run_id = next(iter(study.runs))
-    file = paths.run("smoke", run_id) / "run.json"
+    run_id, job = next(iter(study.runs.items()))
     if left is None:
-        file.unlink()
+        job.run.unlink()
     else:
-        file.write_text(left, encoding="utf-8")
+        job.run.write_text(left, encoding="utf-8")
 
     record = manifest.build(study)
 
@@ -128,7 +129,16 @@ def test_a_job_that_has_left_nothing_readable_is_left_out(study, left):
 
 
 def test_a_missing_artifact_is_named(study):
-    paths.figure("smoke", "figure4", "svg").unlink()
+    study.artifact("figure4").file("smoke", "svg").unlink()
 
     with pytest.raises(UserError, match=r"figure4\.svg: no such file"):
         manifest.build(study)
+
+
+def test_each_artifact_s_own_record_says_what_it_was_made_from(study):
+    for artifact in study.artifacts.values():
+        record = json.loads(artifact.record("smoke").read_text(encoding="utf-8"))
+        assert record["jobs"] == {job.id: files.sha256(job.data) for job in artifact.jobs(study)}
+        content = [path for path in artifact.files("smoke") if path != artifact.record("smoke")]
+        assert record["files"] == {path.name: files.sha256(path) for path in content}
+        assert record["label"] == artifact.label

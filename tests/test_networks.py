@@ -1,6 +1,9 @@
 """The networks are those of the study: size, cost, initialisation and what they compute."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,11 +12,15 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from sharpness.networks import NETWORKS, build_network
+from sharpness import registry
+from sharpness.errors import SettingError, UserError
+from sharpness.networks import build_network
 from sharpness.networks.pyramidnet import Bottleneck
 
 torch.set_num_threads(1)
 
+NETWORKS = registry.names("networks")
+ROOT = Path(__file__).parents[1]
 SMALL = {
     "wide_resnet": {"depth": 10, "width": 1},
     "resnet": {"blocks": 1, "width": 4},
@@ -25,7 +32,7 @@ SMALL = {
 def small_network(name):
     """A small network for 8×8 images of one channel; its head is random, so that the WideResNet is not constant."""
     torch.manual_seed(0)
-    network = build_network(name, in_channels=1, image_size=8, num_classes=10, **SMALL[name])
+    network = build_network(name, SMALL[name], in_channels=1, image_size=8, num_classes=10)
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.1)
@@ -34,7 +41,7 @@ def small_network(name):
 
 def cifar_network(name, num_classes=10):
     torch.manual_seed(0)
-    return build_network(name, in_channels=3, image_size=32, num_classes=num_classes)
+    return build_network(name, {}, in_channels=3, image_size=32, num_classes=num_classes)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +76,7 @@ def test_forward_pass_takes_the_multiplications_of_the_study(name, billions):
 @pytest.mark.parametrize(("in_channels", "image_size", "num_classes"), [(1, 8, 10), (3, 32, 7), (2, 28, 3)])
 def test_logits_for_any_image(name, in_channels, image_size, num_classes):
     shape = {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes}
-    network = build_network(name, **shape, **SMALL[name])
+    network = build_network(name, SMALL[name], **shape)
     logits = network(torch.randn(5, in_channels, image_size, image_size))
     assert logits.shape == (5, num_classes)
     assert logits.isfinite().all()
@@ -77,12 +84,12 @@ def test_logits_for_any_image(name, in_channels, image_size, num_classes):
 
 @pytest.mark.parametrize("depth", [10, 16, 22, 28])
 def test_wide_resnet_has_as_many_convolutions_as_its_depth(depth):
-    network = build_network("wide_resnet", in_channels=3, image_size=32, num_classes=10, depth=depth, width=2)
+    network = build_network("wide_resnet", {"depth": depth, "width": 2}, in_channels=3, image_size=32, num_classes=10)
     assert sum(isinstance(module, nn.Conv2d) for module in network.modules()) == depth
 
 
 def test_pyramidnet_widens_linearly():
-    network = build_network("pyramidnet", in_channels=3, image_size=32, num_classes=10, depth=29, alpha=90)
+    network = build_network("pyramidnet", {"depth": 29, "alpha": 90}, in_channels=3, image_size=32, num_classes=10)
     assert [block.conv1.out_channels for block in network.blocks] == [26, 36, 46, 56, 66, 76, 86, 96, 106]
     assert [block.stride for block in network.blocks] == [1, 1, 1, 2, 1, 1, 2, 1, 1]
 
@@ -117,7 +124,7 @@ def test_batch_norm_starts_at_one_and_zero(name):
 
 
 def test_untrained_wide_resnet_predicts_every_class_alike():
-    network = build_network("wide_resnet", in_channels=1, image_size=8, num_classes=10, depth=10, width=1)
+    network = build_network("wide_resnet", {"depth": 10, "width": 1}, in_channels=1, image_size=8, num_classes=10)
     assert not network(torch.randn(4, 1, 8, 8)).any()
 
 
@@ -248,10 +255,19 @@ def test_pyramidnet_block_pads_and_pools_its_input(stride, size):
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("wideresnet", {}, "unknown network 'wideresnet'; did you mean 'wide_resnet'?"),
-        ("lenet5000", {}, "unknown network 'lenet5000'; choose from: pyramidnet, resnet, vgg, wide_resnet"),
         ("resnet", {"block": 2}, "resnet has no argument 'block'; did you mean 'blocks'?"),
         ("resnet", {"in_chanels": 2}, "resnet has no argument 'in_chanels'; choose from: blocks, width"),
+        ("resnet", {"num_classes": 2}, "resnet has no argument 'num_classes'; choose from: blocks, width"),
+        ("vgg", {"image_size": 8}, "vgg has no argument 'image_size'; choose from: convolutions, head, width"),
+        ("resnet", {"width": 0}, "width: 0 is not a positive integer"),
+        ("resnet", {"width": 2.0}, "width: 2.0 is not a positive integer"),
+        ("resnet", {"width": True}, "width: True is not a positive integer"),
+        ("resnet", {"blocks": [1, 1]}, "blocks: [1, 1] is not a positive integer"),
+        ("wide_resnet", {"depth": "22"}, "depth: '22' is not a positive integer"),
+        ("pyramidnet", {"alpha": -1}, "alpha: -1 is not a positive integer"),
+        ("vgg", {"convolutions": 2}, "convolutions: 2 is not a list of positive integers"),
+        ("vgg", {"convolutions": []}, "convolutions: [] is not a list of positive integers"),
+        ("vgg", {"convolutions": [1, 0]}, "convolutions: 0 is not a positive integer"),
         ("wide_resnet", {"depth": 18}, "a WideResNet's depth is 6n + 4 (10, 16, 22, ...), not 18"),
         ("wide_resnet", {"depth": 4}, "a WideResNet's depth is 6n + 4 (10, 16, 22, ...), not 4"),
         ("pyramidnet", {"depth": 10}, "a bottleneck PyramidNet's depth is at least 11, not 10"),
@@ -259,6 +275,35 @@ def test_pyramidnet_block_pads_and_pools_its_input(stride, size):
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(name, size, message):
-    with pytest.raises(ValueError) as raised:  # noqa: PT011  (the whole message is compared)
-        build_network(name, in_channels=1, image_size=8, num_classes=10, **size)
+    with pytest.raises(SettingError) as raised:
+        build_network(name, size, in_channels=1, image_size=8, num_classes=10)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wideresnet", "unknown network 'wideresnet'; did you mean 'wide_resnet'?"),
+        ("lenet5000", "unknown network 'lenet5000'; choose from: pyramidnet, resnet, vgg, wide_resnet"),
+    ],
+)
+def test_a_network_that_is_not_there_is_refused(name, message):
+    with pytest.raises(UserError) as raised:
+        build_network(name, {}, in_channels=1, image_size=8, num_classes=10)
+    assert str(raised.value) == f"networks: {message}"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_says_its_title_and_its_source(name):
+    constants = registry.constants("networks", name)
+    assert constants["TITLE"]
+    assert f"{{{constants['CITATION']}," in (ROOT / "workflow/report/references.bib").read_text(encoding="utf-8")
+
+
+def test_what_a_spec_says_of_its_network_needs_no_torch():
+    spec = {"network": "vgg", "network_head": 2, "method": "sgd"}
+    code = (
+        f"import sys, sharpness.networks; print(sharpness.networks.network_arguments({spec}), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "{'head': 2} False\n"

@@ -1,5 +1,6 @@
 """The graph, on real Snakemake runs: what is built, what is left alone, who may run, and what a kill costs."""
 
+import ast
 import os
 import random
 import re
@@ -13,8 +14,7 @@ import projects
 import pytest
 from test_resume import instants
 
-from sharpness import paths
-from sharpness.records import read_run
+from sharpness.jobs import TRAINING
 from sharpness.study import load_study
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
@@ -53,69 +53,58 @@ def fresh(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "project", ignore=ignored))
 
 
-@pytest.mark.parametrize(
-    ("rule", "module"), [("runs", "runs"), ("table", "tables"), ("figure", "figures"), ("claims", "claims")]
-)
-def test_a_rule_rests_on_all_the_code_that_decides_its_artifact(rule, module):
-    text = (projects.ROOT / "workflow/rules/evidence.smk").read_text(encoding="utf-8")
-    inputs = text.split(f"rule {rule}:")[1].split("output:")[0]
-    pending, known = [module], set()
-    while pending:
-        name = pending.pop()
-        known.add(name)
-        source = (projects.ROOT / f"src/sharpness/evidence/{name}.py").read_text(encoding="utf-8")
-        imported = {*re.findall(r"^from sharpness\.evidence\.(\w+) import", source, re.MULTILINE)}
-        for names in re.findall(r"^from sharpness\.evidence import (.+)$", source, re.MULTILINE):
-            imported |= set(names.split(", "))
-        pending += imported - known
-    assert {name for name in known if f'"src/sharpness/evidence/{name}.py"' not in inputs} == set()
-
-
 class Plan:
     """What Snakemake would do.
 
     Attributes:
         jobs: how many of each rule.
-        trained: the run_ids that it would train.
+        trained: the ids of the runs that it would train.
+        computed: the ids of the toy problems that it would compute.
+        made: what else it would make: artifacts by their names, and runs, claims and report.
     """
 
     def __init__(self, folder: Path, *targets: str, scale: str = "smoke"):
         done = projects.run(folder, "snakemake", "--dry-run", "--config", f"scale={scale}", "--", *targets)
         assert done.returncode == 0, done.stdout
         self.jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE)}
-        self.trained = set(re.findall(r"wildcards: run_id=(\S+)", done.stdout))
+        self.trained = set(re.findall(r"wildcards: .*run_id=(\S+)", done.stdout))
+        self.computed = set(re.findall(r"wildcards: .*problem_id=(\S+)", done.stdout))
+        self.made = set(re.findall(r"wildcards: (?:table|figure)=(\S+)", done.stdout))
+        self.made |= {"runs", "claims", "report"} & set(self.jobs)
         assert bool(self.jobs) != ("Nothing to be done" in done.stdout)
         assert self.jobs.get("train", 0) == len(self.trained)
+        assert self.jobs.get("compute", 0) == len(self.computed)
 
     @property
     def computes(self) -> set[str]:
         """The rules among its jobs whose results are not drawn from others' results."""
-        return {"train", "sense", "neuron", "data"} & set(self.jobs)
+        return {"train", "compute", "data"} & set(self.jobs)
 
 
 def results(folder: Path) -> dict[str, bytes]:
     """Everything that must not depend on when, how fast and in which order it was made."""
     made = projects.files(folder / "results/smoke") | projects.files(folder / "figures/smoke")
-    drawn = (".csv", ".md", ".tex", ".pdf", ".png", ".svg")
-    return {name: content for name, content in made.items() if name.endswith(drawn) and not name.startswith("report.")}
+    drawn = re.compile(r".*\.(csv|md|tex|pdf|png|svg)|(tables/)?(table|figure)\d+\.json")
+    return {name: content for name, content in made.items() if drawn.fullmatch(name) and not name.startswith("report.")}
 
 
 def times(folder: Path, pattern: str) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.glob(pattern)}
 
 
-HISTORIES = "results/smoke/runs/*/*"
+HISTORIES = "results/smoke/training/*/*"
 
 
-def test_a_fresh_clone_makes_every_artifact(finished):
-    study = load_study("smoke", finished)
-    for name in study.artifacts:
-        for file in paths.artifact_files("smoke", name):
-            assert (finished / file).stat().st_size > 0
-    head = ["git", "-C", projects.ROOT, "rev-parse", "HEAD"]
+def test_a_fresh_clone_makes_every_artifact(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    study = load_study("smoke")
+    for artifact in study.artifacts.values():
+        for file in artifact.files("smoke"):
+            assert file.stat().st_size > 0
+    head = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
-    for run_id in study.runs:
-        assert read_run(finished / paths.run("smoke", run_id))["provenance"]["commit"] == commit
+    for job in study.jobs.values():
+        assert job.read()["provenance"]["commit"] == commit
     litter = [path for path in (finished / "results").rglob(".*")] + list((finished / "figures").rglob(".*"))
     assert not litter
     assert not list(finished.glob("results/smoke/checkpoints/*"))
@@ -128,23 +117,28 @@ def test_an_artifact_needs_its_own_runs_and_no_others(fresh):
     study = load_study("smoke", fresh)
     for name, artifact in study.artifacts.items():
         plan = Plan(fresh, name)
-        assert plan.trained == set(artifact.run_ids)
-        assert ("sense" in plan.jobs) == artifact.needs_sensing
-        assert plan.jobs.get("table", 0) + plan.jobs.get("figure", 0) == 1
-    assert Plan(fresh).trained == set(study.runs), "all of them need every run"
+        needed = artifact.jobs(study)
+        assert plan.trained == {job.id for job in needed if job.kind == TRAINING}
+        assert plan.computed == {job.id for job in needed if job.kind != TRAINING}
+        assert plan.made == {name}
+    everything = Plan(fresh)
+    assert everything.trained == set(study.runs), "all of them need every run"
+    assert everything.computed == {job.id for job in study.problems.values()}
     done = projects.snakemake(fresh, "table3")
     assert done.returncode == 0, done.stdout
     made = {name for name in projects.files(fresh / "results/smoke") if not name.startswith("logs/")}
-    sensing = {str(path.relative_to("results/smoke")) for path in paths.sources(study, "table3")}
-    assert made == sensing | {f"tables/table3.{suffix}" for suffix in paths.TABLE_SUFFIXES}
+    table3 = [*study.problems["sensing"].files, *study.artifact("table3").files("smoke")]
+    assert made == {str(path.relative_to("results/smoke")) for path in table3}
 
 
 def test_after_a_complete_run_there_is_nothing_to_do(copied):
     assert Plan(copied).jobs == {}
+    study = load_study("smoke", copied)
     run_id = projects.find_run(copied, network="vgg", method="sgd")
-    (copied / paths.run("smoke", run_id) / "history.csv").unlink()
+    (copied / study.runs[run_id].data).unlink()
     plan = Plan(copied)
     assert plan.trained == {run_id}, "a run that is gone is the only one to be trained"
+    assert plan.computed == set()
     assert plan.jobs["runs"] == 1
 
 
@@ -163,17 +157,106 @@ def test_a_changed_style_redraws_and_trains_nothing(copied):
     assert results(copied) == before
 
 
-def test_a_changed_setting_trains_exactly_the_runs_that_it_concerns(copied):
+EVIDENCE = "src/sharpness/evidence"
+SHOWN = {"table1", "table2", "table3", "figure1", "figure2", "figure3", "figure4", "figure5"}
+REMADE = {
+    f"{EVIDENCE}/style.py": {*SHOWN, "runs", "claims", "report"},
+    f"{EVIDENCE}/artifacts/balls.py": {"figure2", "report"},
+    f"{EVIDENCE}/artifacts/learning_curves.py": {"figure1", "figure3", "figure4", "report"},
+    f"{EVIDENCE}/artifacts/radius_table.py": {"table1", "report"},
+    f"{EVIDENCE}/quantities/loss_drop.py": {"claims", "report"},
+    f"{EVIDENCE}/report/context.py": {"report"},
+    "workflow/report/sections/metric.md": {"report"},
+    "workflow/report/macros.md": {"report"},
+    "src/sharpness/networks/vgg.py": {*SHOWN, "runs", "claims", "report"},  # its title is in the tables
+    "src/sharpness/datasets/digits.py": {"report"},
+    "src/sharpness/training/schedule.py": {"claims", "report"},
+    "src/sharpness/optim/sam.py": set(),
+    "config/claims.yaml": {"claims", "report"},
+    "config/published.yaml": {*SHOWN, "report"},
+    "config/scales/laptop.yaml": {*SHOWN, "runs", "claims", "report"},  # smoke extends it
+    "config/scales/paper.yaml": set(),
+}
+
+
+def test_a_changed_file_remakes_what_depends_on_it_and_trains_nothing(copied):
+    for name, expected in REMADE.items():
+        file, times, content = copied / name, (copied / name).stat(), (copied / name).read_bytes()
+        file.write_bytes(content + b"\n# a change\n")
+        plan = Plan(copied)
+        assert (plan.made, plan.computes) == (expected, set()), name
+        file.write_bytes(content)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def evidence_imports(module: str, source: Path) -> set[str]:
+    """The files of the evidence that a module imports, directly or not, itself included."""
+    pending, known = [module], set()
+    while pending:
+        name = pending.pop()
+        files = [source / f"{name.replace('.', '/')}{end}" for end in (".py", "/__init__.py")]
+        file = next((file for file in files if file.is_file()), None)
+        path = file and str(file.relative_to(source.parent))
+        if path is None or path in known or not path.startswith(EVIDENCE):
+            continue
+        known.add(path)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                pending += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return known
+
+
+def test_what_is_made_depends_on_all_the_evidence_s_code_that_makes_it(finished):
+    study = load_study("smoke", finished)
+    modules = {name: [type(artifact).__module__] for name, artifact in study.artifacts.items()}
+    quantities = {type(part.quantity).__module__ for claim in study.claims for part in claim.parts}
+    modules |= {
+        "runs": ["sharpness.evidence.runs"],
+        "claims": ["sharpness.evidence.claims", *quantities],
+        "report": ["sharpness.evidence.report"],
+    }
+    words = ["snakemake", "--dry-run", "--forceall", "--config", "scale=smoke"]
+    blocks = projects.run(finished, *words).stdout.split("\nrule ")
+    inputs = {}
+    for block in blocks[1:]:
+        rule, wildcard = block.partition(":")[0], re.search(r"wildcards: (?:table|figure)=(\S+)", block)
+        files = re.search(r"^    input: (.*)$", block, re.MULTILINE)
+        inputs[wildcard[1] if wildcard else rule] = set(files[1].split(", ")) if files else set()
+    for name, makers in modules.items():
+        code = set().union(*(evidence_imports(module, finished / "src") for module in makers))
+        assert len(code) > 1
+        assert code - inputs[name] == set(), name
+
+
+def test_a_further_table_and_figure_are_targets_of_their_own(copied):
+    def add(study):
+        study["artifacts"]["table10"] = {**study["artifacts"]["table2"], "network": "vgg"}
+        study["artifacts"]["figure12"] = dict(study["artifacts"]["figure1"])
+
+    projects.edit(copied / "config/study.yaml", add)
+    assert Plan(copied, "table10").made == {"table10"}
+    assert Plan(copied).made >= {"table1", "table10", "figure1", "figure12", "report"}
+    done = projects.snakemake(copied, "table10", "figure12")
+    assert done.returncode == 0, done.stdout
+    text = (copied / "results/smoke/tables/table10.md").read_text(encoding="utf-8")
+    assert text.startswith("**Table X.** ")
+    assert (copied / "figures/smoke/figure12.svg").stat().st_size > 0
+
+
+def test_a_changed_setting_trains_exactly_the_runs_that_it_concerns(copied, monkeypatch):
     before, histories = set(load_study("smoke", copied).runs), times(copied, HISTORIES)
     metric = lambda study: study["experiments"]["metric"]["runs"][2]  # noqa: E731
+    judged = lambda claims: claims["claims"]["F4"]["parts"][1]["second"]  # noqa: E731
     projects.edit(copied / "config/study.yaml", lambda study: metric(study).update(rho=[0.0005]))
+    projects.edit(copied / "config/claims.yaml", lambda claims: judged(claims).update(rho=0.0005))
     changed = set(load_study("smoke", copied).runs) - before
     assert len(changed) == 1
     assert Plan(copied).trained == changed
     done = projects.snakemake(copied, "figure3")
     assert done.returncode == 0, done.stdout
     assert times(copied, HISTORIES).items() > histories.items(), "the others are as they were"
-    assert read_run(copied / paths.run("smoke", changed.pop()))["status"] in ("completed", "diverged")
+    monkeypatch.chdir(copied)
+    assert load_study("smoke").runs[changed.pop()].read()["status"] in ("completed", "diverged")
 
 
 @pytest.mark.parametrize("results_first", [True, False])
@@ -190,7 +273,8 @@ def test_a_fresh_clone_beside_copied_results_trains_nothing(finished, tmp_path, 
         step()
         time.sleep(0.01)  # what comes next is newer
     assert Plan(folder).computes == set()
-    shutil.rmtree(folder / paths.run("smoke", projects.find_run(folder, network="vgg", method="sgd")))
+    study = load_study("smoke", folder)
+    shutil.rmtree(folder / study.runs[projects.find_run(folder, network="vgg", method="sgd")].folder)
     assert Plan(folder).jobs["train"] == 1
 
 
@@ -208,9 +292,20 @@ def test_nothing_is_trained_again_because_a_comment_changed(copied):
     assert Plan(copied).computes == set()
 
 
+def test_a_scale_that_extends_another_trains_only_what_that_one_lacks(copied):
+    wider = "extends: smoke\ntitle: wider scale\nseeds: [42, 7]\n"
+    (copied / "config/scales/wider.yaml").write_text(wider, encoding="utf-8")
+    smoke, both = set(load_study("smoke", copied).runs), set(load_study("wider", copied).runs)
+    assert smoke < both
+    assert Plan(copied, scale="wider").trained == both - smoke
+    assert Plan(copied).jobs == {}
+
+
 def test_two_scales_never_mix(copied):
     shutil.copy(copied / "config/scales/smoke.yaml", copied / "config/scales/tiny.yaml")
-    projects.edit(copied / "config/scales/tiny.yaml", lambda scale: scale.update(epochs=1, sensing_draws=2))
+    projects.edit(
+        copied / "config/scales/tiny.yaml", lambda scale: scale.update(epochs=1, problems={"sensing": {"draws": 2}})
+    )
     smoke, everything = set(load_study("smoke", copied).runs), results(copied)
     tiny = set(load_study("tiny", copied).runs)
     assert Plan(copied, scale="tiny").trained == tiny
@@ -280,7 +375,7 @@ def test_killed_at_one_core_and_continued_the_results_are_those_of_two_cores(fin
     words = ["snakemake", "--cores", "1", "--config", "scale=smoke"]
 
     def complete() -> int:
-        return len(list(fresh.glob("results/smoke/runs/*/run.json")))
+        return len(list(fresh.glob("results/smoke/training/*/run.json")))
 
     for _ in range(2):
         process = projects.start(fresh, *words)
@@ -289,11 +384,11 @@ def test_killed_at_one_core_and_continued_the_results_are_those_of_two_cores(fin
         time.sleep(chance.uniform(0, 3))
         projects.kill_pipeline(process, fresh)
         assert complete() < len(load_study("smoke", fresh).runs), "the kill came in the middle"
-    finished_runs = times(fresh, "results/smoke/runs/*/run.json")
+    finished_runs = times(fresh, "results/smoke/training/*/run.json")
     continued = projects.run(fresh, *words)
     assert continued.returncode == 0, continued.stdout
     assert results(fresh) == results(finished)
-    kept = times(fresh, "results/smoke/runs/*/run.json")
+    kept = times(fresh, "results/smoke/training/*/run.json")
     assert finished_runs.items() < kept.items(), "what was complete is not trained again"
     assert not [path for path in fresh.rglob(".*-*") if ".snakemake" not in path.parts]
     assert os.listdir(fresh / "results/smoke/checkpoints") == []

@@ -5,22 +5,25 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import finished
-import numpy as np
 import pandas as pd
+import projects
 import pytest
 import synthetic
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sharpness import paths
+from sharpness import paths, registry
 from sharpness.errors import UserError
-from sharpness.evidence import facts, figures, hover, manifest, report, style, wording
+from sharpness.evidence import claims, manifest, report
+from sharpness.evidence.artifacts.radius_table import Published as PublishedRadius
+from sharpness.evidence.report import context
+from sharpness.evidence.report.sections import fill_in
+from sharpness.evidence.report.writing import to_html, to_pdf
 from sharpness.evidence.verify import check
-from sharpness.study import load_study
+from sharpness.study import Claim, Part, load_study
 
 
 @pytest.fixture
@@ -31,15 +34,31 @@ def study(tmp_path, monkeypatch):
 
 def text_of(study) -> str:
     """The report's Markdown."""
-    return report.fill_in(study, manifest.build(study), check(study))
+    return fill_in(study, manifest.build(study), check(study))
 
 
-def edit_csv(path, **where_and_values):
-    """Set columns of the first row of a CSV."""
-    frame = pd.read_csv(path)
-    for column, value in where_and_values.items():
-        frame.loc[0, column] = value
-    frame.to_csv(path, index=False)
+def edit_record(study, name, change):
+    """Change what a table's or figure's record says of it."""
+    file = study.artifact(name).record(study.scale)
+    record = json.loads(file.read_text(encoding="utf-8"))
+    change(record)
+    file.write_text(json.dumps(record), encoding="utf-8")
+
+
+def recorded(study, name):
+    return json.loads(study.artifact(name).record(study.scale).read_text(encoding="utf-8"))
+
+
+def change_study(study, change):
+    """The study after a change to config/study.yaml."""
+    projects.edit(Path("config/study.yaml"), change)
+    return load_study(study.scale)
+
+
+def section_of(text, name):
+    """A section of the report's Markdown, by its identifier."""
+    [start] = re.finditer(rf"^# .*\{{#{name}\}}$", text, flags=re.MULTILINE)
+    return re.split(r"^# ", text[start.end() :], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 class Page(HTMLParser):
@@ -64,7 +83,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page(study):
-    return Page((paths.results("smoke") / "report.html").read_text(encoding="utf-8"))
+    return Page(paths.report("smoke")[0].read_text(encoding="utf-8"))
 
 
 def test_every_link_within_the_page_has_its_target_and_no_name_is_given_twice(page):
@@ -88,7 +107,7 @@ def test_the_page_has_every_table_and_figure_with_an_alternative_text(page):
 
 
 def test_formulas_are_mathml_and_none_is_left_as_tex(study):
-    text = (paths.results("smoke") / "report.html").read_text(encoding="utf-8")
+    text = paths.report("smoke")[0].read_text(encoding="utf-8")
 
     assert text.count("<math ") > 20
     assert 'class="math' not in text
@@ -107,18 +126,27 @@ def test_captions_are_numbered_in_order(study):
 def test_the_pdf_is_one_and_the_same_bytes_each_time(study):
     markdown = text_of(study)
 
-    pdf = report.to_pdf(markdown)
+    pdf = to_pdf(markdown)
 
     assert pdf.startswith(b"%PDF-")
-    assert report.to_pdf(markdown) == pdf
+    assert to_pdf(markdown) == pdf
 
 
 def test_the_numbers_in_the_text_are_those_of_the_tables(study):
     assert "0.7777" not in text_of(study)
 
-    edit_csv(paths.table("smoke", "table1", "csv"), accuracy_mean=0.7777)
-    edit_csv(paths.table("smoke", "table2", "csv"), accuracy_mean=0.8888)
-    edit_csv(paths.table("smoke", "table3", "csv"), loss_median=6.66)
+    def lower_the_last(record):
+        record["facts"]["ranked"][-1]["accuracy_mean"] = 0.7777
+
+    def raise_the_first(record):
+        record["facts"]["networks"]["resnet"]["ranked"][0]["accuracy_mean"] = 0.8888
+
+    def change_the_loss(record):
+        record["facts"]["methods"]["sam"][0]["loss_median"] = 6.66
+
+    edit_record(study, "table1", lower_the_last)
+    edit_record(study, "table2", raise_the_first)
+    edit_record(study, "table3", change_the_loss)
     text = text_of(study)
 
     assert re.search(r"belongs to ρ = \S+ The lowest,\s+0\.7777", text)
@@ -127,76 +155,77 @@ def test_the_numbers_in_the_text_are_those_of_the_tables(study):
 
 
 def test_the_tables_are_those_of_the_files(study):
-    file = paths.table("smoke", "table2", "md")
-    file.write_text(file.read_text(encoding="utf-8").replace("ResNet |", "ResNet-like |"), encoding="utf-8")
+    edit_record(study, "table2", lambda record: record.update(body=record["body"].replace("ResNet |", "ResNet-like |")))
 
     assert "ResNet-like |" in text_of(study)
 
 
 def test_a_verdict_is_the_one_of_claims_csv(study):
-    file = paths.results("smoke") / "claims.csv"
-    claims = pd.read_csv(file).set_index("claim")
-    claims.loc["F2", "verdict"] = "contradicted"
-    claims.reset_index().to_csv(file, index=False)
+    file = paths.claims("smoke")
+    judged = pd.read_csv(file).set_index("claim")
+    judged.loc["F2", "verdict"] = "contradicted"
+    judged.reset_index().to_csv(file, index=False)
 
-    [row] = [line for line in text_of(study).splitlines() if line.startswith("| **F2**")]
+    text = text_of(study)
 
+    [row] = [line for line in text.splitlines() if line.startswith("| **F2**")]
     assert "{.verdict .contradicted}" in row
+    assert "F2 is [contradicted]{.verdict .contradicted}" in section_of(text, "radius")
 
 
 def test_what_is_wrong_with_the_results_is_said_in_a_badge(study):
-    results = paths.results("smoke")
-    assert 'id="stale"' not in (results / "report.html").read_text(encoding="utf-8")
+    html, _ = paths.report("smoke")
+    assert 'id="stale"' not in html.read_text(encoding="utf-8")
 
-    history = paths.run("smoke", study.artifact("figure1").run_ids[0]) / "history.csv"
+    history = study.artifact("figure1").jobs(study)[0].data
     history.write_text(history.read_text(encoding="utf-8").replace("0.1", "0.2"), encoding="utf-8")
     report.write_report(study)
 
-    page = (results / "report.html").read_text(encoding="utf-8")
+    page = html.read_text(encoding="utf-8")
     assert 'id="stale"' in page
     assert f"altered: {history}" in page
 
 
 def test_a_short_schedule_is_warned_of(study):
-    assert facts.badge(study)["tone"] == "note"
+    assert context.badge(study)["tone"] == "note"
 
     for scale, words in {"smoke": "says nothing about the methods", "laptop": "holds for this scale alone"}.items():
-        badge = facts.badge(load_study(scale, synthetic.ROOT))
+        badge = context.badge(load_study(scale, synthetic.ROOT))
         assert words in badge["text"]
         assert badge["tone"] == ("warning" if scale == "smoke" else "note")
 
 
 def test_what_differs_from_the_original_is_listed(study):
-    rows = {row["what"]: (row["here"], row["original"]) for row in facts.deviations(study)}
+    rows = {row["what"]: (row["here"], row["original"]) for row in context.deviations(study)}
 
     assert rows["data set"] == ("digits (8×8)", "CIFAR-10")
     assert rows["epochs"] == ("12", "200")
     assert rows["WideResNet"][1] == "WideResNet (depth 22, width 8)"
     assert "seeds" not in rows
-    assert facts.deviations(load_study("paper")) == []
+    assert context.deviations(load_study("paper")) == []
 
 
 def test_a_network_whose_every_run_diverged_is_told_as_such(study):
     lost = synthetic.find(study, network="vgg")
     for run_id in lost:
-        synthetic.write(study, run_id, synthetic.history(study.runs[run_id], diverges_at=2))
+        synthetic.write(study, run_id, synthetic.history(study.runs[run_id].spec, diverges_at=2))
     everywhere = synthetic.find(study, network="wide_resnet", method="sam", rho=0.5)
     for run_id in everywhere:
-        synthetic.write(study, run_id, synthetic.history(study.runs[run_id], diverges_at=1))
+        synthetic.write(study, run_id, synthetic.history(study.runs[run_id].spec, diverges_at=1))
     finished.write_artifacts(study)
 
     text = text_of(study)
 
     assert "At ρ = 0.5 every seed diverged." in text
     assert re.search(r"VGG:\s+SGD diverged with every seed\.\s+SAM, ρ = 0\.05 diverged with every seed", text)
-    assert report.to_pdf(text).startswith(b"%PDF-")
+    assert to_pdf(text).startswith(b"%PDF-")
 
 
 def test_a_mean_over_some_of_its_seeds_says_how_many_diverged(study):
     for seed in (0, 10):
         for network in ("wide_resnet", "resnet"):
             [lost] = synthetic.find(study, network=network, method="sam", rho=0.05, seed=seed)
-            synthetic.write(study, lost, synthetic.history(study.runs[lost], diverges_at=2))
+            synthetic.write(study, lost, synthetic.history(study.runs[lost].spec, diverges_at=2))
     finished.write_artifacts(study)
 
     text = text_of(study)
@@ -207,93 +236,132 @@ def test_a_mean_over_some_of_its_seeds_says_how_many_diverged(study):
 
 
 def test_runs_that_all_stop_at_once_still_make_a_report(study):
-    for run_id in study.artifact("figure1").run_ids:
-        synthetic.write(study, run_id, synthetic.history(study.runs[run_id], diverges_at=1))
+    for job in study.artifact("figure1").jobs(study):
+        synthetic.write(study, job.id, synthetic.history(job.spec, diverges_at=1))
     finished.write_artifacts(study)
 
     text = text_of(study)
 
     assert "The learning rate drops after" not in text
     assert "before a drop" not in text
-    assert report.to_html(text)
+    assert to_html(text)
+
+
+def facts_of(study, artifact):
+    """What a table or figure says of itself once it is written."""
+    study.artifacts[artifact.name] = artifact
+    artifact.write(study)
+    return recorded(study, artifact.name)["facts"]
 
 
 def test_one_seed_has_no_spread_to_compare_with(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study = synthetic.project(tmp_path, "smoke")
-    table = pd.DataFrame(
-        {"rho": [0.5], "n": [1], "accuracy_mean": 0.9, "loss_mean": 0.2, "accuracy_difference": -0.1,
-         "loss_difference": 0.1, "published_accuracy_mean": [0.95], "published_loss_mean": 0.1}
-    )  # fmt: skip
-    run_id = study.artifact("table1").run_ids[0]
-    runs = pd.DataFrame(
-        {"run_id": [run_id], "status": "completed", "rho": 0.5, "final_test_accuracy": 0.9, "final_test_loss": 0.2}
-    )
+    study = synthetic.project(tmp_path, "smoke", seeds=[42], experiment_seeds={})
+    synthetic.write_all(study)
 
-    assert [row["within"] for row in facts.compare_radii(table, runs, study)] == [None, None]
+    compared = facts_of(study, study.artifact("table1"))["compared"]
+
+    assert len(compared) == 8
+    assert {row["within"] for row in compared} == {None}
 
 
 def test_a_published_value_is_within_if_it_lies_between_the_lowest_and_the_highest(study):
-    table = pd.read_csv(paths.table("smoke", "table1", "csv"))
-    runs = pd.read_csv(paths.results("smoke") / "runs.csv")
-    seeds = runs[runs["run_id"].isin(study.artifact("table1").run_ids) & (runs["rho"] == table["rho"][0])]
-    table.loc[0, "published_accuracy_mean"] = seeds["final_test_accuracy"].mean()
-    table.loc[0, "published_loss_mean"] = seeds["final_test_loss"].max() + 1e-6
+    table1 = study.artifact("table1")
+    runs = pd.read_csv(paths.runs("smoke"))
+    seeds = runs[runs["run_id"].isin([job.id for job in table1.jobs(study)]) & (runs["rho"] == 0.5)]
+    middle, beyond = seeds["final_test_accuracy"].mean(), seeds["final_test_loss"].max() + 1e-6
+    printed = PublishedRadius(
+        0.5, accuracy_mean=middle, accuracy_std=0.1, loss_mean=beyond, loss_std=0.1, source="here"
+    )
 
-    accuracy, loss, *_ = facts.compare_radii(table, runs, study)
+    accuracy, loss = facts_of(study, replace(table1, published=(printed,)))["compared"]
 
-    assert (accuracy["within"], accuracy["n"]) == (True, 3)
-    assert loss["within"] is False
+    assert (accuracy["what"], accuracy["within"], accuracy["n"]) == ("ρ = 0.5, accuracy", True, 3)
+    assert (accuracy["low"], accuracy["high"]) == (
+        seeds["final_test_accuracy"].min(), seeds["final_test_accuracy"].max(),
+    )  # fmt: skip
+    assert (loss["what"], loss["within"]) == ("ρ = 0.5, loss", False)
 
 
-def test_a_published_draw_is_compared_on_a_log_scale_and_divergence_has_no_ratio():
+def test_a_published_draw_is_compared_on_a_log_scale_and_divergence_has_no_ratio(study):
+    draws = {
+        ("sam", 4): [1.0, 2.0, 3.0],
+        ("usam", 4): [1e60, 1e62, 1e64],
+        ("usam", 3): [math.inf, math.nan, math.inf],
+        ("sam", 3): [0.0, 0.0, 3.0],
+    }
     rows = [
-        (0.1, 4, "sam", 20, 0, 2.0, 1.0, 3.0, 1.199),
-        (0.1, 4, "usam", 20, 0, 1e62, 1e60, 1e64, 1.545e65),
-        (0.1, 5, "usam", 20, 20, math.inf, math.inf, math.inf, 1e99),
+        (method, rho, draw, step, draws.get((method, step), [1.0] * 3)[draw] if rho == 0.1 else 1.0)
+        for method in ("sam", "usam")
+        for rho in (0.001, 0.005, 0.01, 0.1)
+        for draw in range(3)
+        for step in range(1, 11)
     ]
-    columns = ["rho", "step", "method", "draws", "diverged", "loss_median", "loss_min", "loss_max", "published"]
+    synthetic.write_sensing(study, pd.DataFrame(rows, columns=["method", "rho", "draw", "step", "loss"]))
 
-    sam, usam, lost = facts.compare_sensing(pd.DataFrame(rows, columns=columns))
+    compared = {row["what"]: row for row in facts_of(study, study.artifact("table3"))["compared"]}
 
-    assert sam["within"] is True
-    assert usam["within"] is False
-    assert usam["orders"] == pytest.approx(62 - math.log10(1.545e65))
+    assert (compared["SAM, step 4"]["within"], compared["SAM, step 4"]["n"]) == (True, 3)
+    assert compared["USAM, step 4"]["within"] is False
+    assert compared["USAM, step 4"]["orders"] == pytest.approx(62 - math.log10(1.545e65))
+    lost = compared["USAM, step 3"]
     assert (lost["ours"], lost["orders"], lost["within"]) == (None, None, False)
+    assert compared["SAM, step 3"]["orders"] is None, "a loss of 0 has no logarithm"
 
 
 def test_drops_of_the_learning_rate_are_read_from_the_history(study):
-    data = pd.read_csv(paths.figure("smoke", "figure1", "csv"))
+    data = pd.read_csv(study.artifact("figure1").file("smoke", "csv"))
 
-    drops = facts.learning_rate_drops(data, seed=42)
+    drops = recorded(study, "figure1")["facts"]["drops"]
 
     assert drops["epochs"] == [4, 8, 10]  # 30, 60 and 80 % of 12, each the first whole epoch that reaches it
     first = drops["rows"][0]
     shown = data[(data["label"] == first["label"]) & (data["curve"] == "seed 42")].set_index("epoch")["test_loss"]
-    assert first["changes"][0] == (shown[4], shown[5])
+    assert first["changes"][0] == pytest.approx([shown[4], shown[5]])
+    assert "in the first one after it (seed 42).\n" in text_of(study).replace(" {#table-drops}", "")
 
 
-def test_drops_are_those_of_the_seed_shown_beside_one_that_diverged():
-    rates = [0.1, 0.1, 0.02, 0.02]
-    lost = pd.DataFrame({"curve": "seed 0", "epoch": [1, 2], "learning_rate": rates[:2], "test_loss": [9.0, math.nan]})
-    shown = pd.DataFrame({"curve": "seed 42", "epoch": range(1, 5), "learning_rate": rates, "test_loss": [4, 3, 2, 1]})
+def test_drops_are_those_of_the_seed_shown_beside_one_that_diverged(study):
+    jobs = study.artifact("figure3").jobs(study)
+    for job in jobs:
+        if job.spec["seed"] == 0:
+            synthetic.write(study, job.id, synthetic.history(job.spec, diverges_at=5))
 
-    drops = facts.learning_rate_drops(pd.concat([lost, shown]).assign(label="SAM"), seed=42)
+    drops = facts_of(study, study.artifact("figure3"))["drops"]
 
-    assert drops == {"epochs": [2], "seed": 42, "rows": [{"label": "SAM", "changes": [(3.0, 2.0)]}]}
+    assert (drops["epochs"], drops["curve"]) == ([4, 8, 10], "seed 42")
+    [shown] = [job for job in jobs if job.spec["seed"] == 42 and job.spec["method"] == "sam"]
+    history = pd.read_csv(shown.data).set_index("epoch")["test_loss"]
+    assert drops["rows"][0]["changes"] == [[history[epoch], history[epoch + 1]] for epoch in (4, 8, 10)]
 
 
-def test_findings_keep_their_own_parts():
-    columns = ["claim", "statement", "quantity", "effect", "low", "high", "n", "criterion", "verdict", "reason"]
+def test_findings_keep_their_own_parts(study):
+    columns = [
+        "claim",
+        "statement",
+        "quantity",
+        "effect",
+        "low",
+        "high",
+        "n",
+        "needed",
+        "criterion",
+        "verdict",
+        "reason",
+    ]
     rows = [
-        ("F1", "one", "", None, None, None, None, "", "supported", ""),
-        ("F1a", "part", "", 0.5, 0.4, 0.6, 3, "strict", "supported", ""),
-        ("F10", "ten", "", None, None, None, None, "", "inconclusive", ""),
-        ("F10a", "part", "", None, None, None, None, "lax", "inconclusive", ""),
-        ("F10b", "part", "", 0.5, 0.4, 0.6, 20, "strict", "supported", ""),
+        ("F1", "one", "", None, None, None, None, None, "", "supported", ""),
+        ("F1a", "part", "", 0.5, 0.4, 0.6, 3, None, "strict", "supported", ""),
+        ("F10", "ten", "", None, None, None, None, None, "", "inconclusive", ""),
+        ("F10a", "part", "", None, None, None, None, None, "lax", "inconclusive", ""),
+        ("F10b", "part", "", 0.5, 0.4, 0.6, 20, None, "strict", "supported", ""),
     ]
 
-    found = facts.claims(pd.DataFrame(rows, columns=columns))
+    def claim(name, *letters):
+        return Claim(name, "", "radius", tuple(Part(name + letter, "", None, {}) for letter in letters))
+
+    other = replace(study, claims=[claim("F1", "a"), claim("F10", "a", "b")])
+    found = context.claims(other, pd.DataFrame(rows, columns=columns))
 
     assert {row["claim"]: [part["claim"] for part in row["parts"]] for row in found["rows"]} == {
         "F1": ["F1a"],
@@ -305,118 +373,87 @@ def test_findings_keep_their_own_parts():
 
 
 def test_a_uniform_predictor_s_loss_is_the_study_s():
-    assert facts.uniform_loss(0.1, classes=10) == pytest.approx(1.7578, abs=5e-5)
-    assert facts.uniform_loss(0.0, classes=10) == pytest.approx(math.log(10))
+    assert context.uniform_loss(0.1, classes=10) == pytest.approx(1.7578, abs=5e-5)
+    assert context.uniform_loss(0.0, classes=10) == pytest.approx(math.log(10))
 
 
-def test_hover_points_lie_on_the_drawn_curves(study):
-    with style.paper():
-        figure, data = figures.draw(study, "figure1")
-        figure.draw_without_rendering()
-    curve = data[(data["method"] == "sam") & (data["rho"] == 0.05) & (data["curve"] == "seed 42")]
-    points = figure.axes[0].transData.transform(curve[["epoch", "test_loss"]]) / figure.bbox.size
-
-    panel = hover.hover_points(study)["figure1"][0]
-    [series] = [series for series in panel["series"] if series["label"] == "SAM, ρ = 0.05"]
-
-    assert np.allclose(panel["x"], points[:, 0], atol=1e-4)
-    assert np.allclose(series["y"], 1 - points[:, 1], atol=1e-4)
-    assert series["text"][-1].startswith(f"{curve['test_loss'].iloc[-1]:.4f} (mean ")
-    left, top, right, bottom = panel["box"]
-    assert all(left <= x <= right for x in panel["x"])
-    assert all(top <= y <= bottom for y in series["y"])
+def hover_of(page):
+    """The hover data that a page embeds, by figure."""
+    scripts = re.findall(r'<script type="application/json" class="hover" data-figure="(\w+)">(.*?)</script>', page)
+    return {name: json.loads(text) for name, text in scripts}
 
 
-def test_figures_that_cannot_be_drawn_have_no_hover_points(study):
-    history = paths.run("smoke", study.artifact("figure3").run_ids[-1]) / "history.csv"
-    history.write_text("", encoding="utf-8")
+def test_the_page_has_the_hover_points_of_every_figure_that_has_them(study):
+    embedded = hover_of(paths.report("smoke")[0].read_text(encoding="utf-8"))
 
-    assert set(hover.hover_points(study)) == {"figure1", "figure4", "figure5"}
-
-
-@given(st.sets(st.integers(1, 40), min_size=1))
-def test_job_numbers_are_written_as_ranges(numbers):
-    order = {f"job{number}": None for number in range(1, 41)}
-
-    text = wording.numbered([f"job{number}" for number in numbers], order)
-
-    read = set()
-    for part in text.split(", "):
-        first, _, last = part.partition("–")
-        read |= set(range(int(first), int(last or first) + 1))
-    assert read == numbers
+    assert set(embedded) == {"figure1", "figure3", "figure4", "figure5"}
+    assert embedded == {name: recorded(study, name)["hover"] for name in embedded}
 
 
-@pytest.mark.parametrize(
-    ("loss", "text"),
-    [(4.714, "4.71"), (22.873, "22.9"), (0.05, "0.0500"), (70595465.0, r"$7.06 \times 10^{7}$"), (None, "diverged")],
-)
-def test_losses_are_written_with_three_digits(loss, text):
-    assert wording.sensed(loss) == text
+def test_a_figure_whose_runs_changed_since_it_was_drawn_keeps_the_hover_points_that_it_was_drawn_with(study):
+    before = hover_of(paths.report("smoke")[0].read_text(encoding="utf-8"))
+    study.artifact("figure3").jobs(study)[-1].data.write_text("", encoding="utf-8")
+
+    report.write_report(study)
+
+    assert hover_of(paths.report("smoke")[0].read_text(encoding="utf-8")) == before
 
 
-@pytest.mark.parametrize(
-    ("method", "formula"),
-    [
-        ({"optimizer": "sgd"}, "$0$"),
-        ({"p": 2, "geometry": "euclidean", "normalization": "dual"}, r"$\rho\, g/\lVert g\rVert_2$"),
-        ({"p": 2, "geometry": "euclidean", "normalization": "none"}, r"$\rho\, g$"),
-        ({"p": 2, "geometry": "euclidean", "normalization": "max"}, r"$\rho\, g/\lVert g\rVert_\infty$"),
-        ({"p": "inf", "geometry": "euclidean", "normalization": "dual"}, r"$\rho\, \,\operatorname{sign}(g)$"),
-        (
-            {"p": 2, "geometry": "absolute", "normalization": "dual"},
-            r"$\rho\, T^2g/\lVert Tg\rVert_2, \quad T = \left\lvert w\right\rvert$",
-        ),
-    ],
-)
-def test_ascent_steps_are_written_as_formulas(method, formula):
-    assert wording.ascent({"optimizer": "sam", **method}) == formula
+@pytest.mark.parametrize("suffix", ["md", "json"])
+def test_a_missing_artifact_is_named(study, suffix):
+    study.artifact("table3").file("smoke", suffix).unlink()
 
-
-@given(st.text(alphabet="\\`*_{}[]<>#|$~^@ab 1", max_size=20))
-def test_plain_text_is_left_unformatted(text):
-    escaped = wording.plain(text)
-
-    assert re.sub(r"\\(.)", r"\1", escaped) == text
-    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_{}\[\]<>#|$~^@]", escaped)
-
-
-def test_a_missing_artifact_is_named(study):
-    paths.table("smoke", "table3", "md").unlink()
-
-    with pytest.raises(UserError, match=r"table3\.md: no such file"):
+    with pytest.raises(UserError, match=rf"table3\.{suffix}: no such file"):
         report.write_report(study)
 
 
-def test_it_starts_without_torch():
-    code = "import sys, sharpness.evidence.report; sys.exit('torch' in sys.modules)"
+def test_a_record_that_is_cut_short_is_named(study):
+    record = study.artifact("figure5").record("smoke")
+    record.write_bytes(record.read_bytes()[:100])
 
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    with pytest.raises(UserError, match=r"figure5\.json: cut short or not JSON; delete it and make it again"):
+        report.write_report(study)
 
 
-def test_the_embedded_points_cannot_close_their_script():
-    text = wording.embedded({"label": "</script><b>"})
+def test_a_claim_that_is_not_judged_yet_is_named(study):
+    file = paths.claims("smoke")
+    judged = pd.read_csv(file)
+    judged[judged["claim"] != "F3b"].to_csv(file, index=False)
 
-    assert "</" not in text
-    assert json.loads(text) == {"label": "</script><b>"}
+    with pytest.raises(UserError, match=r"claims\.csv: no row for F3b; make it again"):
+        report.write_report(study)
+
+
+def test_it_is_written_without_torch(study):
+    script = (
+        "import sys; from sharpness.cli import main\n"
+        "print(main(['report', '--scale', 'smoke']), 'torch' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "0 False\n"
 
 
 def test_every_reference_is_cited_and_every_citation_is_known(study):
     bibliography = (Path("workflow/report") / "references.bib").read_text(encoding="utf-8")
     known = set(re.findall(r"^@\w+\{(\w+),", bibliography, flags=re.MULTILINE))
 
-    cited = set(re.findall(r"@([a-z]+\d{4})", Path("workflow/report/report.md").read_text(encoding="utf-8")))
+    templates = Path("workflow/report").rglob("*.md")
+    cited = {name for file in templates for name in re.findall(r"@([a-z]+\d{4})", file.read_text(encoding="utf-8"))}
+    for package in ("networks", "datasets"):
+        citations = [registry.constants(package, name)["CITATION"] for name in registry.names(package)]
+        cited |= set(filter(None, citations))
 
     assert cited == known
 
 
 def test_two_reports_of_the_same_results_are_the_same_page(study):
-    page = paths.results("smoke") / "report.html"
-    before = page.read_bytes()
+    before = [file.read_bytes() for file in paths.report("smoke")]
 
     report.write_report(study)
 
-    assert page.read_bytes() == before
+    assert [file.read_bytes() for file in paths.report("smoke")] == before
 
 
 def test_results_that_are_all_stale_still_make_a_report_that_says_so(study):
@@ -426,9 +463,160 @@ def test_results_that_are_all_stale_still_make_a_report_that_says_so(study):
 
     report.write_report(changed)
 
-    page = (paths.results("smoke") / "report.html").read_text(encoding="utf-8")
-    assert f"missing: {paths.run('smoke', next(iter(changed.runs)))}" in page
+    page = paths.report("smoke")[0].read_text(encoding="utf-8")
+    assert f"missing: {next(iter(changed.runs.values())).folder}" in page
     assert f"and {len(check(changed)) - 10} more" in page
+
+
+@pytest.fixture
+def nothing_recomputed(study, monkeypatch):
+    """Whatever would draw, tabulate, measure or read a job's numbers raises."""
+
+    def refuse(*arguments):
+        raise AssertionError("the report reads files")
+
+    for artifact in study.artifacts.values():
+        for method in ("data", "draw", "content", "facts", "hover", "caption", "write"):
+            if hasattr(artifact, method):
+                monkeypatch.setattr(type(artifact), method, refuse)
+    for claim in study.claims:
+        for part in claim.parts:
+            monkeypatch.setattr(type(part.quantity), "measure", refuse)
+    monkeypatch.setattr(claims, "judge", refuse)
+
+
+def test_the_report_reads_files_and_draws_or_computes_nothing_again(study, nothing_recomputed):
+    before = [file.read_bytes() for file in paths.report("smoke")]
+
+    report.write_report(study)
+
+    assert [file.read_bytes() for file in paths.report("smoke")] == before
+
+
+# Its sections
+
+
+def test_supplementary_tables_are_numbered_in_their_order_and_every_reference_resolves(study):
+    text = text_of(study)
+
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", text)
+    assert "Table S0" not in text
+    captions = re.findall(r"^: \*\*Table (S\d+)\.\*\*.*\{#table-(\w+)\}$", text, flags=re.MULTILINE)
+    assert [number for number, _ in captions] == [f"S{index + 1}" for index in range(len(captions))]
+    assert len(captions) >= 11
+    numbers = {name: number for number, name in captions}
+    links = re.findall(r"\[Table (S\d+)\]\(#table-(\w+)\)", text)
+    assert len(links) >= 8
+    assert all(numbers[name] == number for number, name in links)
+    known = set(re.findall(r"\{#([\w-]+)[ }]", text)) | {"provenance", "refs"}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= known
+
+
+def test_a_reference_to_a_table_that_is_not_shown_is_named(study):
+    with Path("workflow/report/sections/questions.md").open("a", encoding="utf-8") as file:
+        file.write('\nSee {{ ref("nowhere") }}.\n')
+
+    with pytest.raises(UserError, match=r"workflow/report: the text refers to nowhere, which it does not show"):
+        text_of(study)
+
+
+def test_a_section_ends_with_the_verdicts_of_its_findings(study):
+    text = text_of(study)
+    judged = pd.read_csv(paths.claims("smoke")).set_index("claim")["verdict"]
+
+    for name in study.sections:
+        ends = [f"{claim.name} is [{judged[claim.name]}]" for claim in study.claims if claim.section == name]
+        said = re.findall(r"F\d+ is \[\w+\](?=\{\.verdict)", section_of(text, name))
+        assert said == ends
+        if ends:
+            assert re.search(r"judged in \[Table S\d+\]\(#table-findings\)", section_of(text, name))
+
+
+def test_a_section_ends_with_what_its_jobs_took(study):
+    text = text_of(study)
+
+    for name in study.sections:
+        jobs = {
+            job.id for artifact in study.artifacts.values() if artifact.section == name for job in artifact.jobs(study)
+        }
+        jobs |= {study.problems[problem].id for problem in study.sections[name]}
+        said = re.findall(
+            r"^The (\d+) jobs? of this section took ([\d.]+ \w+) of CPU time\.$", section_of(text, name), re.M
+        )
+        assert [int(count) for count, _ in said] == ([len(jobs)] if jobs else [])
+    trained = len(study.artifact("table1").jobs(study))
+    assert f"The {trained} jobs of this section took {trained}.0 s of CPU time." in section_of(text, "radius")
+
+
+# Further tables and figures
+
+
+@pytest.fixture
+def longer(study):
+    """The study with a Table X and a Figure 12 that no section's text mentions."""
+
+    def add(design):
+        table2, figure1 = design["artifacts"]["table2"], design["artifacts"]["figure1"]
+        title = "A title of its own"
+        design["artifacts"]["table10"] = {**table2, "section": "radius", "network": "vgg"}
+        design["artifacts"]["figure12"] = {**figure1, "section": "findings", "title": title}
+
+    longer = change_study(study, add)
+    finished.write_artifacts(longer)
+    return longer
+
+
+def test_an_artifact_that_no_section_mentions_stands_at_the_end_of_its_own(longer):
+    text = text_of(longer)
+
+    radius, findings = section_of(text, "radius"), section_of(text, "findings")
+    assert (
+        radius.index(": **Table I.**") < radius.index(": **Table X.** Test accuracy") < radius.index("The original's")
+    )
+    assert findings.index("{#table-findings}") < findings.index("![**Figure 12.** A title of its own, on WideResNet")
+    assert text.count("{#table10}") == text.count("{#figure12 ") == 1
+    assert (recorded(longer, "table10")["label"], recorded(longer, "figure12")["label"]) == ("Table X", "Figure 12")
+    assert "% Table X. " in longer.artifact("table10").file("smoke", "tex").read_text(encoding="utf-8")
+
+
+def test_further_artifacts_are_in_the_page_the_appendix_and_the_manifest(longer):
+    report.write_report(longer)
+
+    page = Page(paths.report("smoke")[0].read_text(encoding="utf-8"))
+    assert {"table10", "figure12"} <= set(page.identifiers)
+    assert "figure12" in hover_of(paths.report("smoke")[0].read_text(encoding="utf-8"))
+    written = json.loads(paths.manifest("smoke").read_text(encoding="utf-8"))
+    assert list(written["artifacts"]) == [*longer.artifacts, "runs.csv", "claims.csv"]
+    assert list(longer.artifacts)[-2:] == ["table10", "figure12"]
+    text = text_of(longer)
+    rows = re.findall(r"^\| (\w+\d+|\w+\.csv) \| \d+ \|", text, flags=re.MULTILINE)
+    assert rows == list(written["artifacts"])
+    assert to_pdf(text).startswith(b"%PDF-")
+
+
+def test_a_reference_to_a_further_artifact_is_a_link_to_it(longer):
+    with Path("workflow/report/sections/questions.md").open("a", encoding="utf-8") as file:
+        file.write('\nSee {{ ref("table10") }} and {{ ref("figure12") }}.\n')
+
+    assert "See [Table X](#table10) and [Figure 12](#figure12)." in text_of(longer)
+
+
+def test_an_artifact_that_another_section_shows_is_shown_once(study):
+    other = change_study(study, lambda design: design["artifacts"]["figure1"].update(section="questions"))
+
+    text = text_of(other)
+
+    assert text.count("{#figure1 ") == 1
+    assert "{#figure1 " in section_of(text, "radius")
+
+
+def test_a_section_more_is_a_file_and_an_entry(study):
+    Path("workflow/report/sections/outlook.md").write_text("# Outlook {#outlook}\n\nMore of {{ ref('table1') }}.\n")
+
+    text = text_of(change_study(study, lambda design: design["sections"].insert(1, "outlook")))
+
+    assert "More of [Table I](#table1)." in section_of(text, "outlook")
+    assert text.index("{#questions}") < text.index("{#outlook}") < text.index("{#method}")
 
 
 def test_titles_that_markdown_would_format_are_shown_as_they_are(study):
@@ -438,6 +626,6 @@ def test_titles_that_markdown_would_format_are_shown_as_they_are(study):
 
     text = text_of(study)
 
-    shown = "".join(re.findall(r"<td[^>]*>(.*?)</td>", report.to_html(text)))
+    shown = "".join(re.findall(r"<td[^>]*>(.*?)</td>", to_html(text)))
     assert "a*b* $c$ [d](e) | `f` &lt;g&gt; #h ~i~ {j}" in shown
-    assert report.to_pdf(text).startswith(b"%PDF-")
+    assert to_pdf(text).startswith(b"%PDF-")

@@ -87,7 +87,7 @@ def open_report(browser, study):
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
-        page.goto((paths.results(study.scale) / "report.html").resolve().as_uri())
+        page.goto(paths.report(study.scale)[0].resolve().as_uri())
         return page
 
     yield open_it
@@ -206,7 +206,7 @@ def test_what_is_no_number_sorts_last(open_report):
 
 def test_a_curve_shows_its_values_under_the_pointer(open_report, study):
     page = open_report(DESKTOP)
-    data = pd.read_csv(paths.figure(study.scale, "figure1", "csv"))
+    data = pd.read_csv(study.artifact("figure1").file(study.scale, "csv"))
     image = page.locator("#figure1 img")
     image.scroll_into_view_if_needed()
     box = image.bounding_box()

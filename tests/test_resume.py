@@ -1,5 +1,6 @@
-"""A run that is killed, stopped or met by a strange checkpoint ends as the unbroken run does, byte for byte."""
+"""A run that is killed, stopped or met by an unexpected checkpoint ends as the unbroken run does, byte for byte."""
 
+import contextlib
 import hashlib
 import math
 import os
@@ -14,16 +15,18 @@ import projects
 import pytest
 import torch
 
-from sharpness import files, paths, records
+from sharpness import files
+from sharpness.datasets import prepare
+from sharpness.jobs import Job
 from sharpness.study import load_study
 from sharpness.training import checkpoint as checkpoint_module
 from sharpness.training import loop
 from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import load_data
-from sharpness.training.datasets import prepare
 from sharpness.training.device import configure
+from sharpness.training.history import history_text
 from sharpness.training.loop import train
-from sharpness.training.signals import Interrupted, StopRequest
+from sharpness.training.process import Interrupted, StopRequest
 
 EPOCHS = 6
 SEED = random.SystemRandom().randrange(10**6)  # of the instants; set it by SHARPNESS_FAULT_SEED to repeat a test's
@@ -44,8 +47,9 @@ class Unbroken:
 
     Attributes:
         folder: the project.
-        runs: the run_id of each kind.
-        histories: what history.csv holds, by run_id.
+        runs: the id of each kind's run.
+        jobs: the runs, by id.
+        histories: what history.csv has, by id.
     """
 
     def __init__(self, folder: Path, epochs: int = EPOCHS):
@@ -53,11 +57,12 @@ class Unbroken:
         projects.note_events(folder)
         projects.edit(folder / "config/scales/smoke.yaml", lambda scale: scale.update(epochs=epochs))
         self.runs = {kind: projects.find_run(folder, **values) for kind, values in KINDS.items()}
+        self.jobs = load_study("smoke", folder).runs
         self.histories = {}
         for run_id in self.runs.values():
             done = projects.run(folder, *projects.train(run_id))
             assert done.returncode == 0, done.stdout
-            self.histories[run_id] = (folder / paths.run("smoke", run_id) / "history.csv").read_bytes()
+            self.histories[run_id] = (folder / self.jobs[run_id].data).read_bytes()
 
     def fresh(self, folder: Path) -> Path:
         """The same project with its data prepared and nothing trained."""
@@ -65,10 +70,12 @@ class Unbroken:
 
     def assert_complete(self, folder: Path, run_id: str) -> None:
         """In `folder`, the run is complete, equal to the unbroken one, and has left nothing beside its two files."""
-        assert (folder / paths.run("smoke", run_id) / "history.csv").read_bytes() == self.histories[run_id]
-        records.read_run(folder / paths.run("smoke", run_id))
+        job = self.jobs[run_id]
+        assert (folder / job.data).read_bytes() == self.histories[run_id]
+        with contextlib.chdir(folder):
+            job.read()
         left = {path for path in projects.files(folder / "results") if not path.endswith(".unusable")}
-        assert left == {f"smoke/runs/{run_id}/history.csv", f"smoke/runs/{run_id}/run.json"}
+        assert left == {str(file.relative_to("results")) for file in job.files}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +83,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     return Unbroken(tmp_path_factory.mktemp("unbroken") / "project")
 
 
-def train_with_kills(folder: Path, run_id: str, kills: int, chance: random.Random, event: str, within: float) -> int:
+def train_with_kills(folder: Path, job: Job, kills: int, chance: random.Random, event: str, within: float) -> int:
     """Train a run, killed up to so many times: each at a random instant within `within` seconds of one of its events.
 
     Checks that each resumption starts no epoch before the one that was under way.
@@ -87,7 +94,7 @@ def train_with_kills(folder: Path, run_id: str, kills: int, chance: random.Rando
     under_way = 1
     for count in range(kills + 1):
         noted = folder.parent / f"events{count}"
-        process = projects.start(folder, *projects.train(run_id), EVENTS=str(noted))
+        process = projects.start(folder, *projects.train(job.id), EVENTS=str(noted))
         at = chance.randint(1, 3)
         if count < kills and projects.wait_for(lambda: len(projects.events(noted, event)) >= at, process):  # noqa: B023
             time.sleep(chance.uniform(0, within))
@@ -97,7 +104,7 @@ def train_with_kills(folder: Path, run_id: str, kills: int, chance: random.Rando
             assert epochs[0][0] >= under_way, "no more than the epoch that was under way is repeated"
             under_way = epochs[-1][0]
         assert process.returncode in (0, -signal.SIGKILL), output
-        if (folder / paths.run("smoke", run_id) / "run.json").exists():
+        if (folder / job.run).exists():
             return count
     raise AssertionError("the last start was not killed, and yet the run is not complete")
 
@@ -105,13 +112,13 @@ def train_with_kills(folder: Path, run_id: str, kills: int, chance: random.Rando
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_killed_anywhere_ends_as_the_unbroken_one(unbroken, tmp_path, kind):
     folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs[kind]
-    assert train_with_kills(folder, run_id, 2, instants(), event="epoch", within=0.3) > 0
+    assert train_with_kills(folder, unbroken.jobs[run_id], 2, instants(), event="epoch", within=0.3) > 0
     unbroken.assert_complete(folder, run_id)
 
 
 def test_a_run_killed_while_it_writes_checkpoints_ends_as_the_unbroken_one(unbroken, tmp_path):
     folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs["BatchNorm and SAM"]
-    assert train_with_kills(folder, run_id, 3, instants(), event="checkpoint", within=0.006) > 0
+    assert train_with_kills(folder, unbroken.jobs[run_id], 3, instants(), event="checkpoint", within=0.006) > 0
     unbroken.assert_complete(folder, run_id)
 
 
@@ -145,13 +152,13 @@ def test_two_processes_that_train_one_run_do_each_other_no_harm(unbroken, tmp_pa
 
 def test_a_checkpoint_follows_every_epoch_but_the_last(tmp_path, monkeypatch):
     study = load_study("smoke", projects.ROOT)
-    spec = study.runs[projects.find_run(projects.ROOT, **KINDS["Dropout and ASAM"])] | {"epochs": 5}
+    spec = study.runs[projects.find_run(projects.ROOT, **KINDS["Dropout and ASAM"])].spec | {"epochs": 5}
     data = load_data(prepare(study.settings["dataset"], tmp_path), spec, torch.device("cpu"))
     saved = []
     monkeypatch.setattr(
         CheckpointFile, "save", lambda self, state: saved.append((len(state["history"]), state["done"]))
     )
-    train(spec, data, torch.device("cpu"), CheckpointFile(tmp_path / "run.pt", {"run_id": "run"}))
+    train(spec, data, torch.device("cpu"), CheckpointFile(tmp_path / "run.pt", {"id": "run"}))
     assert saved == [(1, 0), (2, 0), (3, 0), (4, 0)]
 
 
@@ -174,11 +181,11 @@ ON_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), rea
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_stopped_after_every_batch_is_the_same_run(tmp_path, monkeypatch, kind, device):
     study = load_study("smoke", projects.ROOT)
-    spec = study.runs[projects.find_run(projects.ROOT, **KINDS[kind])] | {"epochs": 2}
+    spec = study.runs[projects.find_run(projects.ROOT, **KINDS[kind])].spec | {"epochs": 2}
     device = torch.device(device)
     configure(device, spec["precision"])
     data = load_data(prepare(study.settings["dataset"], tmp_path), spec, device)
-    checkpoint = CheckpointFile(tmp_path / "run.pt", {"run_id": "run"})
+    checkpoint = CheckpointFile(tmp_path / "run.pt", {"id": "run"})
     unbroken = train(spec, data, device, checkpoint)
     checkpoint.remove()
     monkeypatch.setattr(loop, "StopRequest", StopAtOnce)
@@ -187,13 +194,13 @@ def test_a_run_stopped_after_every_batch_is_the_same_run(tmp_path, monkeypatch, 
         with pytest.raises(Interrupted):
             train(spec, data, device, checkpoint)
     assert checkpoint.load()["done"] == 512
-    assert train(spec, data, device, checkpoint).history == unbroken.history
+    assert history_text(train(spec, data, device, checkpoint).history) == history_text(unbroken.history)
 
 
 # --- checkpoints that are not this run's
 
 
-IDENTITY = {"run_id": "run", "spec": {"epochs": 3, "rho": 0.05}, "data_sha256": "digest"}
+IDENTITY = {"id": "run", "spec": {"epochs": 3, "rho": 0.05}, "data_sha256": "digest"}
 
 
 class Malicious:
@@ -223,16 +230,16 @@ def in_its_place_a_folder(path: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[:50]), "cut short, corrupt or of another version"),
         (lambda path: path.write_bytes(b""), "cut short, corrupt or of another version"),
         (lambda path: path.write_bytes(path.read_bytes().replace(b"done", b"dome")), "cut short, corrupt"),
-        (lambda path: path.write_bytes(path.read_bytes().replace(b" 2 ", b" 1 ", 1)), "of another version"),
+        (lambda path: path.write_bytes(path.read_bytes().replace(b" 3 ", b" 2 ", 1)), "of another version"),
         (lambda path: torch.save({"identity": IDENTITY}, path), "cut short, corrupt or of another version"),
-        (lambda path: of_another(path, run_id="other"), "of another run, or of other data (other)"),
+        (lambda path: of_another(path, id="other"), "of another run, or of other data (other)"),
         (lambda path: of_another(path, spec={"epochs": 3, "rho": 0.1}), "of another run, or of other data (run)"),
         (lambda path: of_another(path, data_sha256="other"), "of another run, or of other data (run)"),
         (malicious, "not a plain checkpoint"),
         (in_its_place_a_folder, "unreadable (Is a directory)"),
     ],
 )  # fmt: skip
-def test_a_strange_checkpoint_is_set_aside_with_a_warning(tmp_path, monkeypatch, capsys, spoil, reason):
+def test_an_unexpected_checkpoint_is_set_aside_with_a_warning(tmp_path, monkeypatch, capsys, spoil, reason):
     monkeypatch.chdir(tmp_path)
     checkpoint = CheckpointFile(Path("run.pt"), IDENTITY)
     checkpoint.save({"done": 3})
@@ -250,9 +257,9 @@ def test_a_strange_checkpoint_is_set_aside_with_a_warning(tmp_path, monkeypatch,
     assert not capsys.readouterr().err, "one warning is enough"
 
 
-def test_a_run_starts_afresh_from_a_checkpoint_cut_short(unbroken, tmp_path):
+def test_a_run_starts_again_when_its_checkpoint_is_cut_short(unbroken, tmp_path):
     folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs["Dropout and ASAM"]
-    file = folder / paths.checkpoint("smoke", run_id)
+    file = folder / unbroken.jobs[run_id].checkpoint
     file.parent.mkdir(parents=True)
     file.write_bytes(checkpoint_module.MAGIC)
     done = projects.run(folder, *projects.train(run_id))

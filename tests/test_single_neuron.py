@@ -3,15 +3,21 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharpness.problems.single_neuron import METHODS, Setting, descend, gradient, run
+from sharpness import files
+from sharpness.compute import compute as compute_job
+from sharpness.errors import SettingError
+from sharpness.jobs import Job
+from sharpness.problems.single_neuron import METHODS, SEMANTICS, Settings, compute, descend, gradient, summary
+from sharpness.settings import plain
 
 RATE, RHO = 0.1, 0.1
-SETTING = Setting(learning_rate=RATE, rho=RHO, steps=200, starts=8, x0=(0.5, 2.0), gamma=(0.5, 2.0))
+SETTING = Settings(learning_rate=RATE, rho=RHO, steps=200, starts=8, x0=(0.5, 2.0), gamma=(0.5, 2.0))
 # The root of η y² (1 + ρ y²) = 2, below which USAM is stable in the valley.
 EDGE = (math.sqrt(1 + 8 * RHO / RATE) - 1) / (2 * RHO)
 
@@ -79,7 +85,7 @@ def test_sam_ends_at_the_flattest_minima():
 
 
 def test_every_start_is_drawn_from_its_ranges_and_shared_by_the_methods():
-    ends = run(SETTING)
+    ends = compute(SETTING)
 
     assert list(ends.columns) == ["method", "start", "x0", "y0", "x", "y"]
     assert list(ends["method"]) == ["sam"] * 8 + ["usam"] * 8
@@ -93,12 +99,12 @@ def test_every_start_is_drawn_from_its_ranges_and_shared_by_the_methods():
 
 
 def test_the_seed_decides_everything():
-    assert run(SETTING).equals(run(SETTING))
-    assert not run(SETTING)["x0"].equals(run(Setting(**{**vars(SETTING), "seed": 1}))["x0"])
+    assert compute(SETTING).equals(compute(SETTING))
+    assert not compute(SETTING)["x0"].equals(compute(Settings(**{**vars(SETTING), "seed": 1}))["x0"])
 
 
 def test_a_start_ends_where_it_does_alone():
-    ends = run(SETTING)
+    ends = compute(SETTING)
     alone = ends[ends["method"] == "sam"].iloc[3]
 
     x, y = descend("sam", np.array([alone["x0"]]), np.array([alone["y0"]]), RATE, RHO, SETTING.steps)
@@ -119,10 +125,30 @@ def test_a_start_ends_where_it_does_alone():
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(key, value):
-    with pytest.raises(ValueError, match=key):
-        Setting(**{**vars(SETTING), key: value})
+    with pytest.raises(SettingError, match=rf"^{key} is "):
+        Settings(**{**vars(SETTING), key: value})
 
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="gd"):
         descend("gd", np.ones(1), np.ones(1), RATE, RHO, steps=1)
+
+
+def test_its_summary_is_the_median_share_of_the_sharpness_that_is_left():
+    ends = pd.DataFrame({"method": ["sam"] * 3 + ["usam"], "y0": [1.0, 2.0, 4.0, 2.0], "y": [0.5, -0.2, 4.0, 1.0]})
+
+    assert summary(ends) == pytest.approx({"sam": 0.25, "usam": 0.25})
+
+
+def test_a_job_leaves_its_table_and_a_run_json_that_describes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job = Job("single_neuron", plain(SETTING), SEMANTICS, "single-neuron", "smoke")
+
+    compute_job(job)
+
+    run = job.read()
+    assert job.folder == tmp_path.joinpath("results/smoke/single_neuron", job.id).relative_to(tmp_path)
+    assert (run["id"], run["kind"], run["spec"]) == (job.id, "single_neuron", job.spec)
+    assert (run["semantics"], run["status"], run["sha256"]) == (SEMANTICS, "completed", files.sha256(job.data))
+    assert run["provenance"]["device"] == "cpu"
+    pd.testing.assert_frame_equal(pd.read_csv(job.data), compute(SETTING), rtol=1e-8)

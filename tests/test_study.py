@@ -1,42 +1,60 @@
-"""The study as data: which runs a scale has, what names them, and what each artifact rests on."""
+"""The study as data: which jobs a scale has, what names them, what each artifact shows, and what is refused."""
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from projects import GONE, edit, replace
 
-from sharpness import study as study_module
+from sharpness import training
 from sharpness.errors import UserError
-from sharpness.study import canonical, load_study, network_arguments, run_id, scale_names
+from sharpness.jobs import Job, canonical
+from sharpness.networks import network_arguments
+from sharpness.problems import matrix_sensing
+from sharpness.scales import read_scale, scale_files, scale_names
+from sharpness.study import load_run, load_study
 
 ROOT = Path(__file__).parents[1]
+STUDY, PUBLISHED, SECTIONS = "config/study.yaml", "config/published.yaml", "workflow/report/sections"
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the configuration that a test may change."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the configuration that a test may change, as the working directory."""
+    monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.copytree(ROOT / "workflow/schemas", tmp_path / "workflow/schemas")
+    shutil.copytree(ROOT / SECTIONS, tmp_path / SECTIONS)
     return tmp_path
 
 
-def edit(path: Path, change) -> None:
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    change(settings)
-    path.write_text(yaml.safe_dump(settings, allow_unicode=True, sort_keys=False), encoding="utf-8")
+def add_scale(project: Path, name: str, **settings: object) -> None:
+    (project / f"config/scales/{name}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+
+def refusal(load: Callable[[], object]) -> str:
+    """The one line with which something is refused."""
+    with pytest.raises(UserError) as refused:
+        load()
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
 
 
 @pytest.mark.parametrize("scale", ["laptop", "gpu-hour", "paper"])
 def test_the_full_design_has_51_runs_shared_among_artifacts(scale):
     study = load_study(scale, ROOT)
     assert len(study.runs) == 51
-    counts = {name: len(artifact.run_ids) for name, artifact in study.artifacts.items()}
-    assert counts == {
+    shown = {name: [job.id for job in artifact.jobs(study)] for name, artifact in study.artifacts.items()}
+    sensing = study.problems["sensing"].id
+    assert shown["table3"] == shown["figure5"] == [sensing]
+    runs = {name: set(jobs) - {sensing} for name, jobs in shown.items()}
+    assert {name: len(jobs) for name, jobs in runs.items()} == {
         "table1": 12, "table2": 36, "table3": 0, "figure1": 12, "figure2": 0, "figure3": 9, "figure4": 9, "figure5": 0,
     }  # fmt: skip
-    used = [set(study.artifacts[name].run_ids) for name in ("table1", "table2", "figure1", "figure3", "figure4")]
+    used = [runs[name] for name in ("table1", "table2", "figure1", "figure3", "figure4")]
     assert set().union(*used) == set(study.runs)
     assert len(set.intersection(*used)) == 3, "SAM at 0.05 on the WideResNet serves them all, once a seed"
 
@@ -46,18 +64,43 @@ def test_every_scale_on_offer_loads():
         assert load_study(scale, ROOT).runs
 
 
-def test_a_spec_is_flat_json_that_its_run_id_hashes():
+def test_a_spec_is_flat_json_that_its_id_hashes():
     study = load_study("paper", ROOT)
-    for identity, spec in study.runs.items():
-        assert json.loads(canonical(spec)) == spec
-        assert not any(isinstance(value, dict) for value in spec.values())
-        assert run_id(json.loads(canonical(spec))) == identity
-        assert identity.startswith(f"{spec['network']}-{spec['method']}")
+    assert [job.kind for job in study.problems.values()] == ["matrix_sensing", "single_neuron"]
+    for identity, job in study.jobs.items():
+        read = json.loads(canonical(job.spec))
+        assert read == job.spec
+        assert not any(isinstance(value, dict) for value in read.values())
+        assert Job(job.kind, read, job.semantics, job.slug, "another").id == identity == job.id
+    for identity, run in study.runs.items():
+        assert identity.startswith(f"{run.spec['network']}-{run.spec['method']}")
+
+
+@pytest.mark.parametrize(
+    ("scale", "identities"),
+    {
+        "smoke": [
+            "matrix-sensing-6b4963b19c",
+            "single-neuron-2c9397e0e1",
+            "wide_resnet-sam-rho0.5-seed10-73b49ee2ba",
+            "vgg-asam-rho2-seed42-19233e0f83",
+        ],
+        "laptop": [
+            "matrix-sensing-45e4d46cad",
+            "single-neuron-2c9397e0e1",
+            "wide_resnet-sam-rho0.5-seed0-f2866bc475",
+            "vgg-asam-rho2-seed0-6bfd769958",
+        ],
+        "paper": ["matrix-sensing-45e4d46cad", "wide_resnet-sam-rho0.5-seed0-1e9a7da38b"],
+    }.items(),
+)
+def test_results_that_were_computed_before_keep_their_ids(scale, identities):
+    assert set(identities) <= load_study(scale, ROOT).jobs.keys()
 
 
 def test_the_paper_scale_is_the_recipe_as_run():
-    spec = load_study("paper", ROOT).runs
-    sam = next(value for value in spec.values() if value["method"] == "sam" and value["rho"] == 0.05)
+    specs = [job.spec for job in load_study("paper", ROOT).runs.values()]
+    sam = next(spec for spec in specs if spec["method"] == "sam" and spec["rho"] == 0.05)
     assert sam["learning_rate"] == 0.1
     assert sam["momentum"] == 0.9
     assert sam["weight_decay"] == 5e-4
@@ -65,84 +108,296 @@ def test_the_paper_scale_is_the_recipe_as_run():
     assert (sam["milestones"], sam["learning_rate_factor"]) == ([0.3, 0.6, 0.8], 0.2)
     assert (sam["crop_padding"], sam["flip"], sam["cutout"]) == (4, True, 16)
     assert network_arguments(sam) == {"depth": 22, "width": 8}
-    assert {value["seed"] for value in spec.values()} == {0, 10, 42}
-    assert {value["rho"] for value in spec.values() if value["method"] == "asam"} == {2.0}
+    assert {spec["seed"] for spec in specs} == {0, 10, 42}
+    assert {spec["rho"] for spec in specs if spec["method"] == "asam"} == {2.0}
 
 
-def test_a_changed_setting_renames_exactly_the_runs_that_it_concerns(project):
-    before = load_study("laptop", project).runs
-    edit(
-        project / "config/study.yaml", lambda study: study["experiments"]["metric"]["runs"][2].update(rho=[0.0005])
-    )  # of the true L∞ step
-    after = load_study("laptop", project).runs
-    assert {before[name]["method"] for name in before.keys() - after.keys()} == {"sam-linf-as-described"}
-    assert {after[name]["rho"] for name in after.keys() - before.keys()} == {0.0005}
+def test_a_changed_setting_renames_exactly_the_jobs_that_it_concerns(project):
+    before = load_study("laptop")
+    edit(project / STUDY, lambda study: study["experiments"]["metric"]["runs"][2].update(rho=[0.0005]))
+    edit(project / "config/claims.yaml", lambda claims: claims["claims"].pop("F4"))  # it compares that run
+    edit(project / STUDY, lambda study: study["problems"]["neuron"].update(steps=5000))
+    after = load_study("laptop")
+    assert {before.runs[name].spec["method"] for name in before.runs.keys() - after.runs.keys()} == {
+        "sam-linf-as-described"
+    }
+    assert {after.runs[name].spec["rho"] for name in after.runs.keys() - before.runs.keys()} == {0.0005}
+    assert before.problems["neuron"].id != after.problems["neuron"].id
+    assert before.problems["sensing"].id == after.problems["sensing"].id
 
 
-def test_a_changed_title_or_comment_renames_nothing(project):
-    before = list(load_study("laptop", project).runs)
-    edit(project / "config/study.yaml", lambda study: study["methods"]["sam"].update(title="Sharp"))
+def test_a_changed_title_section_or_comment_renames_nothing(project):
+    before = list(load_study("laptop").jobs)
+    edit(project / STUDY, lambda study: study["methods"]["sam"].update(title="Sharp"))
+    edit(project / STUDY, lambda study: study["problems"]["neuron"].update(section="metric"))
     with (project / "config/scales/laptop.yaml").open("a", encoding="utf-8") as file:
         file.write("# a comment\n")
-    assert list(load_study("laptop", project).runs) == before
+    assert list(load_study("laptop").jobs) == before
 
 
-def test_new_training_semantics_rename_every_run(monkeypatch):
-    before = set(load_study("smoke", ROOT).runs)
-    monkeypatch.setattr(study_module, "TRAINING_SEMANTICS", study_module.TRAINING_SEMANTICS + 1)
-    assert before.isdisjoint(load_study("smoke", ROOT).runs)
+def test_new_semantics_rename_every_job_of_their_kind(monkeypatch):
+    before = load_study("smoke", ROOT)
+    monkeypatch.setattr(training, "SEMANTICS", training.SEMANTICS + 1)
+    monkeypatch.setattr(matrix_sensing, "SEMANTICS", matrix_sensing.SEMANTICS + 1)
+    after = load_study("smoke", ROOT)
+    assert before.jobs.keys() & after.jobs.keys() == {before.problems["neuron"].id}
 
 
 def test_scales_do_not_mix(project):
     edit(project / "config/scales/smoke.yaml", lambda scale: scale.update(epochs=3))
-    assert {spec["epochs"] for spec in load_study("laptop", project).runs.values()} == {40}
-    assert set(load_study("smoke", project).runs).isdisjoint(load_study("laptop", project).runs)
+    assert {job.spec["epochs"] for job in load_study("laptop").runs.values()} == {40}
+    assert set(load_study("smoke").runs).isdisjoint(load_study("laptop").runs)
+
+
+def test_a_scale_has_what_the_scales_have_that_it_extends_but_for_its_own(project):
+    laptop = read_scale("laptop", Path())
+    add_scale(project, "middle", extends="laptop", title="middle", dataset={"title": "Digits", "cutout": 2})
+    add_scale(project, "top", extends="middle", networks={"vgg": {"width": 8}}, dataset={"cutout": 0}, seeds=[5])
+
+    top = read_scale("top", Path())
+
+    assert top == laptop | {
+        "extends": "middle",
+        "title": "middle",
+        "dataset": laptop["dataset"] | {"title": "Digits", "cutout": 0},
+        "networks": laptop["networks"] | {"vgg": {"width": 8}},
+        "seeds": [5],
+    }
+    assert read_scale("laptop", Path()) == laptop
+    assert scale_files("top") == [f"config/scales/{name}.yaml" for name in ("top", "middle", "laptop")]
+    assert scale_files("laptop") == ["config/scales/laptop.yaml"]
+
+
+def test_a_run_that_a_scale_has_in_common_with_the_one_it_extends_is_that_one_s(project):
+    add_scale(project, "more", extends="laptop", seeds=[42, 7])
+    more, laptop = load_study("more"), load_study("laptop")
+    for identity, job in more.runs.items():
+        assert (job.scale, identity in laptop.runs) == (("laptop", True) if job.spec["seed"] == 42 else ("more", False))
+    assert more.runs.keys() & laptop.runs.keys()
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("settings", "message"),
     [
-        (
-            lambda s: s["experiments"]["radius"]["networks"].append("vgg19"),
-            "unknown network 'vgg19'; did you mean 'vgg'",
-        ),
-        (
-            lambda s: s["experiments"]["radius"]["runs"][0].update(method="sma"),
-            "unknown method 'sma'; did you mean 'sam'",
-        ),
-        (lambda s: s["experiments"]["radius"]["runs"][0].pop("rho"), "method sam: give it a list of radii"),
-        (lambda s: s["experiments"]["adaptivity"]["runs"][0].update(rho=[1.0]), "method sgd: remove its rho"),
-        (lambda s: s["artifacts"]["table1"].update(experiment="radios"), "unknown experiment 'radios'; did you mean"),
-        (lambda s: s["artifacts"]["figure5"].update(sensing=[0.2]), "sensing radius 0.2 is not swept"),
-        (lambda s: s["artifacts"]["figure5"].update(steps=11), "figure5: steps is 11, but sensing.steps is 10"),
-        (lambda s: s["artifacts"]["figure4"].update(network="vggg"), "unknown network 'vggg'; did you mean 'vgg'"),
-        (lambda s: s["artifacts"]["figure1"].update(network="vgg"), "unknown network 'vgg'; choose from"),
-        (lambda s: s["artifacts"]["figure2"].update(seed=1), "unknown key 'seed' in artifacts.figure2; remove it"),
-        (lambda s: s["artifacts"]["figure4"].pop("seed"), "artifacts.figure4 lacks the key 'seed'"),
-        (lambda s: s["artifacts"]["table1"].pop("experiment"), "artifacts.table1 lacks the key 'experiment'"),
-        (lambda s: s["artifacts"]["table3"].pop("steps"), "artifacts.table3 lacks the key 'steps'"),
-        (lambda s: s["methods"].update(twin=dict(s["methods"]["sam"])), "methods sam and twin are the same method"),
+        ({"extends": "laptp"}, "config/scales/own.yaml: extends: unknown scale 'laptp'; did you mean 'laptop'?"),
+        ({"extends": "own"}, "config/scales/own.yaml: extends: own → own is a circle; let one of them extend no other"),
+        ({"extends": "other"}, "config/scales/other.yaml: extends: own → other → own is a circle; let one of them"),
+        ({"extends": "laptop", "epochs": 0}, "config/scales/own.yaml (extends laptop): epochs is 0; it must be at"),
+        ({"extends": "smoke", "epoch": 1}, "config/scales/own.yaml (extends smoke, laptop): unknown key 'epoch' in"),
+        ({"extends": "empty"}, "config/scales/own.yaml (extends empty): the file must be of type object, not None"),
     ],
 )
-def test_names_that_lead_nowhere_are_refused_in_one_line(project, change, message):
-    edit(project / "config/study.yaml", change)
-    with pytest.raises(UserError) as refusal:
-        load_study("laptop", project)
-    assert message in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+def test_a_scale_that_extends_nothing_sound_is_refused(project, settings, message):
+    add_scale(project, "own", **settings)
+    add_scale(project, "other", extends="own")
+    (project / "config/scales/empty.yaml").write_text("# nothing yet\n", encoding="utf-8")
+    assert refusal(lambda: load_study("own")).startswith(message)
+    assert load_study("laptop").runs, "another scale's file is its own affair"
+
+
+def test_problems_of_one_kind_are_jobs_of_their_own(project):
+    neuron = yaml.safe_load((project / STUDY).read_text(encoding="utf-8"))["problems"]["neuron"]
+    edit(project / STUDY, lambda study: study["problems"].update({"neuron-far": {**neuron, "gamma": [2.0, 4.0]}}))
+    edit(project / STUDY, lambda study: study["problems"]["neuron-far"].update(section="metric"))
+    study = load_study("laptop")
+    near, far = study.problems["neuron"], study.problems["neuron-far"]
+    assert (near.kind, near.spec["gamma"]) == (far.kind, [0.5, 2.0]) != (far.kind, far.spec["gamma"])
+    assert near.id != far.id
+    assert not set(near.files) & set(far.files)
+    assert {near.id, far.id} <= study.jobs.keys()
+    assert (study.sections["normalisation"], study.sections["metric"]) == (["sensing", "neuron"], ["neuron-far"])
+
+
+def test_a_scale_sets_some_settings_of_a_problem_anew(project):
+    edit(project / "config/scales/laptop.yaml", lambda scale: scale.update(problems={"neuron": {"starts": 5}}))
+    laptop, paper = load_study("laptop").problems, load_study("paper").problems
+    assert laptop["neuron"].spec == paper["neuron"].spec | {"starts": 5}
+    assert laptop["sensing"].spec == paper["sensing"].spec
+
+
+BALLS = {"kind": "balls", "section": "metric", "title": "Balls"}
+METHODS = {"kind": "method_table", "section": "metric", "title": "Methods", "experiment": "metric"}
+SAM = {"title": "Sharp", "optimizer": "sam", "p": 2, "geometry": "euclidean", "normalization": "dual"}
+FAULTS = [
+    # (what is changed in config/study.yaml, what the line says after the file's name)
+    ({"experiments.radius.networks": ["wide_resnet", "vgg19"]},
+     "experiments.radius: unknown network 'vgg19'; did you mean 'vgg'?"),
+    ({"experiments.radius.runs": [{"method": "sma", "rho": [0.1]}]},
+     "experiments.radius: unknown method 'sma'; did you mean 'sam'?"),
+    ({"experiments.radius.runs": [{"method": "sam"}]},
+     "experiments.radius: method sam: give it a list of radii, rho"),
+    ({"experiments.adaptivity.runs": [{"method": "sgd", "rho": [1.0]}]},
+     "experiments.adaptivity: method sgd: remove its rho"),
+    ({"methods.twin": SAM}, "methods sam and twin are the same method; keep one of the two"),
+    # Artifacts.
+    ({"artifacts.table1.kind": "radius_tabel"},
+     "artifacts.table1.kind: unknown artifact 'radius_tabel'; did you mean 'radius_table'?"),
+    ({"artifacts.table1.section": "radios"}, "artifacts.table1: unknown section 'radios'; did you mean 'radius'?"),
+    ({"artifacts.table1.experiment": "radios"},
+     "artifacts.table1: unknown experiment 'radios'; did you mean 'radius'?"),
+    ({"artifacts.figure4.network": "vggg"}, "artifacts.figure4: unknown network 'vggg'; did you mean 'vgg'?"),
+    ({"artifacts.figure1.network": "vgg"}, "artifacts.figure1: unknown network 'vgg'; choose from: wide_resnet"),
+    ({"artifacts.figure5.problem": "sensin"},
+     "artifacts.figure5: unknown matrix_sensing problem 'sensin'; did you mean 'sensing'?"),
+    ({"artifacts.figure5.problem": "neuron"},
+     "artifacts.figure5: unknown matrix_sensing problem 'neuron'; choose from: sensing"),
+    ({"artifacts.figure5.rho": [0.2]},
+     "artifacts.figure5: radius 0.2 is not swept; add it to problems.sensing.rho"),
+    ({"artifacts.figure5.steps": 11},
+     "artifacts.figure5: steps is 11, but problems.sensing.steps is 10; show 1 to 10"),
+    ({"artifacts.table3.steps": 0}, "artifacts.table3: steps is 0, but problems.sensing.steps is 10; show 1 to 10"),
+    ({"artifacts.figure2.seed": 1},
+     "unknown key 'seed' in artifacts.figure2; choose from: kind, section, title"),
+    ({"artifacts.figure2.name": "figure3"},
+     "unknown key 'name' in artifacts.figure2; choose from: kind, section, title"),
+    ({"artifacts.table1.published": []}, "unknown key 'published' in artifacts.table1; choose from: kind, "),
+    ({"artifacts.figure4.seed": GONE}, "artifacts.figure4 lacks the key 'seed'; add it"),
+    ({"artifacts.table1.experiment": GONE}, "artifacts.table1 lacks the key 'experiment'; add it"),
+    ({"artifacts.table3.steps": GONE}, "artifacts.table3 lacks the key 'steps'; add it"),
+    ({"artifacts.table1.title": GONE}, "artifacts.table1 lacks the key 'title'; add it"),
+    ({"artifacts.table9": BALLS}, "artifacts.table9 is a figure; name it figure and a number"),
+    ({"artifacts.figure9": METHODS}, "artifacts.figure9 is a table; name it table and a number"),
+    ({"artifacts.picture1": BALLS}, "unknown key 'picture1' in artifacts; names match ^(table|figure)[1-9][0-9]*$"),
+    # What a kind of artifact can't show.
+    ({"artifacts.figure4.network": GONE},
+     "artifacts.figure4: shows one network, but its experiment trains resnet, wide_resnet, pyramidnet, vgg; "
+     "choose one with its key network"),
+    ({"artifacts.table1.experiment": "adaptivity"},
+     "artifacts.table1: shows one network, but its experiment trains resnet, wide_resnet, pyramidnet, vgg; choose"),
+    ({"artifacts.table1.experiment": "adaptivity", "artifacts.table1.network": "vgg"},
+     "artifacts.table1: shows one method, but its experiment trains sgd, sam, asam; "
+     "give it an experiment with one method"),
+    ({"experiments.radius.runs": [{"method": "sgd"}]},
+     "artifacts.table1: shows radii, but its experiment trains a method that has none; choose another"),
+    # Problems and sections.
+    ({"problems.sensing.kind": "matrix_sensin"},
+     "problems.sensing.kind: unknown problem 'matrix_sensin'; did you mean 'matrix_sensing'?"),
+    ({"problems.sensing.section": "normalization"},
+     "problems.sensing: unknown section 'normalization'; did you mean 'normalisation'?"),
+    ({"problems.sensing.ranks": 3}, "unknown key 'ranks' in problems.sensing; did you mean 'rank'?"),
+    ({"problems.sensing.draws": GONE}, "problems.sensing lacks the key 'draws'; add it"),
+    ({"problems.sensing.methods": ["asam"]},
+     "problems.sensing.methods has 'asam'; choose from: gd, sam, usam"),
+    ({"problems.sensing.rho": [0.1, -0.1]},
+     "problems.sensing.rho has -0.1; a radius is finite and at least 0"),
+    ({"problems.neuron.steps": 0}, "problems.neuron.steps is 0; it must be more than 0"),
+    ({"problems.neuron.steps": 1e4}, "problems.neuron.steps is 10000.0; give a whole number"),
+    ({"problems.neuron.x0": [2.0, 1.0]},
+     "problems.neuron.x0 is 2 to 1; give a range above 0, the lower end first"),
+    ({"sections": ["radius", "metric", "radius"]}, "sections lists 'radius' twice; list it once"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "message"), FAULTS, ids=[next(iter(values)) for values, _ in FAULTS])
+def test_a_fault_of_the_study_is_refused_in_one_line(project, values, message):
+    replace(project / STUDY, values)
+    assert refusal(lambda: load_study("laptop")).startswith(f"{STUDY}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("problems", "message"),
+    [
+        ({"sensin": {"draws": 3}}, ": problems: unknown problem 'sensin'; did you mean 'sensing'?"),
+        ({"sensing": 3}, ": problems.sensing must be of type object, not 3"),
+        ({"sensing": {"draw": 3}}, f" (over {STUDY}): unknown key 'draw' in problems.sensing; did you mean 'draws'?"),
+        ({"sensing": {"draws": 0}}, f" (over {STUDY}): problems.sensing.draws is 0; it must be more than 0"),
+        ({"sensing": {"kind": "single_neuron"}}, f" (over {STUDY}): unknown key 'kind' in problems.sensing; "),
+    ],
+)
+def test_a_fault_in_a_scale_s_settings_of_a_problem_is_refused(project, problems, message):
+    replace(project / "config/scales/laptop.yaml", {"problems": problems})
+    assert refusal(lambda: load_study("laptop")).startswith(f"config/scales/laptop.yaml{message}")
+
+
+PRINTED = {"rho": 0.1, "accuracy_mean": 0.9, "accuracy_std": 0.1, "loss_mean": 0.2, "loss_std": 0.1, "source": "us"}
+UNSHOWN = [
+    # (what is changed in config/published.yaml, what the line says)
+    ({"table9": [PRINTED]}, "config/published.yaml: unknown artifact 'table9'; did you mean 'table"),
+    ({"figure5": [PRINTED]}, "config/published.yaml: figure5 shows no published values; remove them"),
+    ({"figure1": [PRINTED]}, "config/published.yaml: figure1 shows no published values; remove them"),
+    ({"table1": [PRINTED | {"rho": 0.2}]},
+     "config/study.yaml: artifacts.table1: config/published.yaml has ρ = 0.2, which is not trained "
+     "(0.01, 0.05, 0.1, 0.5); remove it"),
+    ({"table1": [PRINTED, dict(PRINTED)]},
+     "config/study.yaml: artifacts.table1: config/published.yaml has ρ = 0.1 twice; keep one of the two"),
+    ({"table1.1.accuracy_mean": 97.1},
+     "config/published.yaml: table1.1.accuracy_mean is 97.1; it is a share, above 0 up to 1"),
+    ({"table1.1.loss_std": -0.1}, "config/published.yaml: table1.1.loss_std is -0.1; it must be at least 0"),
+    ({"table1.1.accuracy": 0.9}, "config/published.yaml: unknown key 'accuracy' in table1.1; did you mean 'accuracy_"),
+    ({"table1.2.source": GONE}, "config/published.yaml: table1.2 lacks the key 'source'; add it"),
+    ({"table2.0.network": "vgg19"},
+     "config/study.yaml: artifacts.table2: config/published.yaml: unknown network 'vgg19'; did you mean 'vgg'?"),
+    ({"table2.0.method": "sgdm"},
+     "config/study.yaml: artifacts.table2: config/published.yaml: unknown method 'sgdm'; did you mean 'sgd'?"),
+    ({"table2.0.accuracy": 0.0}, "config/published.yaml: table2.0.accuracy is 0; it is a share, above 0 up to 1"),
+    ({"table2.0.nll": -0.1}, "config/published.yaml: table2.0.nll is -0.1; it must be at least 0"),
+    ({"table2.0.ece": 3.2}, "config/published.yaml: table2.0.ece is 3.2; it is a share, from 0 to 1"),
+    ({"table3.0.step": 5},
+     "config/study.yaml: artifacts.table3: config/published.yaml has sam at ρ = 0.1, step 5, which is not shown; "
+     "remove it, or show it"),
+    ({"table3.0.rho": 0.01},
+     "config/study.yaml: artifacts.table3: config/published.yaml has sam at ρ = 0.01, step 1, which is not shown;"),
+    ({"table3.0.method": "gd"},
+     "config/study.yaml: artifacts.table3: config/published.yaml has gd at ρ = 0.1, step 1, which is not shown;"),
+    ({"table3.0.step": 2},
+     "config/study.yaml: artifacts.table3: config/published.yaml has sam at ρ = 0.1, step 2, twice; keep one"),
+    ({"table3.0.loss": 0.0}, "config/published.yaml: table3.0.loss is 0; it must be more than 0"),
+    ({"table3.0.loss": "4.7e0"}, "config/published.yaml: table3.0.loss is '4.7e0'; give a number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "message"), UNSHOWN, ids=[message.split(": ", 1)[1][:60] for _, message in UNSHOWN])
+def test_a_published_value_that_cannot_be_shown_is_refused(project, values, message):
+    replace(project / PUBLISHED, values)
+    assert refusal(lambda: load_study("laptop")).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{{ show("table9") }}', "quotes table9: unknown artifact 'table9'; did you mean 'table"),
+        ('{{ facts("figure9").drops }}', "quotes figure9: unknown artifact 'figure9'; did you mean 'figure"),
+        ('as {{ ref("table9") }} shows', "quotes table9: unknown artifact 'table9'; did you mean 'table"),
+        ("{{ problems.sensin.settings }}", "quotes sensin: unknown problem 'sensin'; did you mean 'sensing'?"),
+    ],
+)
+def test_a_section_that_quotes_what_the_study_lacks_is_refused(project, text, message):
+    with (project / SECTIONS / "radius.md").open("a", encoding="utf-8") as file:
+        file.write(f"\n{text}\n")
+    assert refusal(lambda: load_study("laptop")).startswith(f"{SECTIONS}/radius.md {message}")
+
+
+def test_a_section_whose_file_is_gone_is_refused(project):
+    (project / SECTIONS / "metric.md").unlink()
+    line = refusal(lambda: load_study("laptop"))
+    assert (
+        line == f"{STUDY}: sections: metric: {SECTIONS}/metric.md cannot be read (No such file or directory); write it"
+    )
 
 
 def test_a_scale_without_the_seed_of_a_figure_shows_its_first(project):
     edit(project / "config/scales/smoke.yaml", lambda scale: scale.update(seeds=[7, 3], experiment_seeds={}))
-    assert load_study("smoke", project).artifact("figure1").settings == {"experiment": "radius", "seed": 7}
-    assert load_study("laptop", project).artifact("figure1").settings == {"experiment": "radius", "seed": 42}
+    for scale, seed in (("smoke", "seed 7"), ("laptop", "seed 42")):
+        study = load_study(scale)
+        assert study.artifact("figure1").shown(study) == seed
 
 
-def test_unknown_scale_run_and_artifact_are_refused_with_a_suggestion():
-    with pytest.raises(UserError, match="unknown scale 'laptp'; did you mean 'laptop'"):
-        load_study("laptp", ROOT)
-    study = load_study("laptop", ROOT)
+def test_unknown_scale_run_job_and_artifact_are_refused_with_a_suggestion(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert refusal(lambda: load_study("laptp")).endswith("unknown scale 'laptp'; did you mean 'laptop'?")
+    study = load_study("laptop")
     with pytest.raises(UserError, match="unknown artifact 'figure6'; did you mean 'figure"):
         study.artifact("figure6")
-    with pytest.raises(UserError, match="unknown run"):
-        study.spec("wide_resnet-sam-rho0.05-seed42-0000000000")
+    with pytest.raises(UserError, match="scale laptop: unknown job 'single-neuron-0'; did you mean 'single-neuron-2c"):
+        study.job("single-neuron-0")
+    with pytest.raises(UserError, match="scale laptop: unknown run"):
+        load_run("laptop", "wide_resnet-sam-rho0.05-seed42-0000000000")
+
+
+def test_a_run_by_its_id_is_the_study_s(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    study = load_study("smoke")
+    for identity in list(study.runs)[:2]:
+        job, dataset = load_run("smoke", identity)
+        assert (job.id, job.spec, job.files) == (identity, study.runs[identity].spec, study.runs[identity].files)
+        assert dataset == study.settings["dataset"]

@@ -1,18 +1,19 @@
-"""Tables I to III: their numbers, their marks, their files."""
+"""The study's tables: their numbers, their marks, their files."""
 
 import math
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pandas as pd
+import projects
 import pytest
 import synthetic
-import yaml
 from synthetic import record
 
-from sharpness import paths
 from sharpness.errors import UserError
-from sharpness.evidence.tables import build_table, write_table
+from sharpness.evidence.formatting import LATEX, MARKDOWN
 from sharpness.study import load_study
 
 TABLES = ["table1", "table2", "table3"]
@@ -29,7 +30,7 @@ def write_finals(study, finals, **which):
     run_ids = synthetic.find(study, **which)
     assert len(run_ids) == len(finals)
     for run_id, final in zip(run_ids, finals, strict=True):
-        spec = study.runs[run_id]
+        spec = study.runs[run_id].spec
         rows = [record(spec, 1, test_accuracy=0.999, test_loss=0.001)]
         if final is None:
             rows.append(record(spec, 2, train_loss=math.inf))
@@ -40,22 +41,18 @@ def write_finals(study, finals, **which):
 
 def change(study, edit):
     """The study after a change to config/study.yaml."""
-    with open("config/study.yaml", encoding="utf-8") as file:
-        design = yaml.safe_load(file)
-    edit(design)
-    with open("config/study.yaml", "w", encoding="utf-8") as file:
-        yaml.safe_dump(design, file)
+    projects.edit(Path("config/study.yaml"), edit)
     return load_study(study.scale)
 
 
 def written(study, name, suffix):
-    write_table(study, name)
-    return paths.table(study.scale, name, suffix).read_text(encoding="utf-8")
+    study.artifact(name).write(study)
+    return study.artifact(name).file(study.scale, suffix).read_text(encoding="utf-8")
 
 
 def csv(study, name):
-    write_table(study, name)
-    return pd.read_csv(paths.table(study.scale, name, "csv"))
+    study.artifact(name).write(study)
+    return pd.read_csv(study.artifact(name).file(study.scale, "csv"))
 
 
 def markdown_rows(text):
@@ -143,10 +140,14 @@ def test_table_1_refuses_to_mix_methods_or_networks(study):
         design["experiments"]["radius"]["runs"].pop()
         design["experiments"]["radius"]["networks"].append("vgg")
 
-    with pytest.raises(UserError, match=r"artifacts\.table1 shows the radii of one method.*asam, sam"):
-        build_table(change(study, add_method), "table1")
-    with pytest.raises(UserError, match=r"artifacts\.table1 shows one network.*wide_resnet, vgg"):
-        build_table(change(study, add_network), "table1")
+    with pytest.raises(
+        UserError, match=r"artifacts\.table1: shows one method, but its experiment trains sam, asam; give"
+    ):
+        change(study, add_method)
+    with pytest.raises(
+        UserError, match=r"artifacts\.table1: shows one network, but its experiment trains wide_resnet, vgg"
+    ):
+        change(study, add_network)
 
 
 # Table II
@@ -215,7 +216,7 @@ def test_losses_that_are_no_number_any_more_are_called_diverged(study):
 
 
 def test_published_losses_stand_beside_the_published_radius_only(study):
-    study = change(study, lambda design: design["artifacts"]["table3"].update(sensing=[0.01, 0.1]))
+    study = change(study, lambda design: design["artifacts"]["table3"].update(rho=[0.01, 0.1]))
     write_sensing(study, {})
     rows = markdown_rows(written(study, "table3", "md"))[1:]
     assert [row[0] for row in rows] == ["0.01"] * 4 + ["0.1"] * 4
@@ -236,10 +237,10 @@ def complete(study):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_has_the_same_bytes_each_time(complete, name):
-    files = paths.table_files("laptop", name)
-    write_table(complete, name)
+    files = complete.artifact(name).files("laptop")
+    complete.artifact(name).write(complete)
     first = [file.read_bytes() for file in files]
-    write_table(complete, name)
+    complete.artifact(name).write(complete)
     assert [file.read_bytes() for file in files] == first
     assert all(first)
 
@@ -254,13 +255,47 @@ def test_a_table_names_its_setting(complete, name, suffix):
     assert name == "table3" or "digits (8×8), laptop scale, 2 epochs" in text
 
 
+def body_of(tabular):
+    """The cells of a LaTeX table."""
+    lines = tabular.splitlines()
+    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    return [line.removesuffix(r" \\").split(" & ") for line in body]
+
+
 def test_latex_and_markdown_have_the_same_cells(complete):
     for name in TABLES:
-        table = build_table(complete, name)
-        tabular = written(complete, name, "tex").splitlines()
-        body = tabular[tabular.index(r"\midrule") + 1 : tabular.index(r"\bottomrule")]
-        assert [len(line.split(" & ")) for line in body] == [len(table.header)] * len(table.rows)
-        assert [row[0] for row in table.rows] == [line.split(" & ")[0] for line in body]
+        table = complete.artifact(name)
+        content = {form: table.content(complete, table.data(complete), form) for form in (MARKDOWN, LATEX)}
+        cells = body_of(written(complete, name, "tex"))
+        assert cells == content[LATEX].rows
+        assert [len(row) for row in cells] == [len(content[MARKDOWN].header)] * len(content[MARKDOWN].rows)
+        assert [[in_markdown(cell) for cell in row] for row in cells] == content[MARKDOWN].rows
+
+
+def in_markdown(cell):
+    """A cell of a LaTeX table as Markdown has it."""
+    cell = re.sub(r"\$10\^\{(-?\d+)\}\$", lambda power: MARKDOWN.power("", int(power[1])).removeprefix(" × "), cell)
+    cell = re.sub(r"\\textbf\{(.*)\}", r"**\1**", cell)
+    for latex, character in {r"$\pm$": "±", r"$\times$": "×", "$-$": "−", "---": "—", r"$\rho$": "ρ"}.items():
+        cell = cell.replace(latex, character)
+    return cell
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_latex_has_balanced_braces_and_no_letters_that_it_lacks(complete, name):
+    text = written(complete, name, "tex")
+    assert text.isascii(), sorted({character for character in text if not character.isascii()})
+    unescaped = re.sub(r"\\[{}$&%#_]", "", text)
+    depth = 0
+    for character in unescaped:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        assert depth >= 0
+    assert depth == 0
+    caption, *tabular = unescaped.splitlines()
+    assert caption.startswith("% Table ")
+    assert not any("%" in line for line in tabular)
+    assert all(line.count("$") % 2 == 0 for line in tabular)
+    assert len(re.findall(r"\\begin", text)) == len(re.findall(r"\\end", text)) == 1
 
 
 def test_names_with_special_characters_survive(complete):
@@ -268,20 +303,20 @@ def test_names_with_special_characters_survive(complete):
         design["methods"]["sam"]["title"] = "S|A_M & 100 %"
 
     study = change(complete, rename)
-    assert r"| S\|A_M & 100 %, ρ = 0.05 |" in written(study, "table2", "md")
+    assert r"| S\|A\_M & 100 %, ρ = 0.05 |" in written(study, "table2", "md")
     assert r"& S|A\_M \& 100 \%, $\rho$ = 0.05 &" in written(study, "table2", "tex")
 
 
 def test_an_unknown_table_is_a_user_s_error(complete):
-    with pytest.raises(UserError, match=r"unknown table 'figure1'; choose from: table1"):
-        write_table(complete, "figure1")
+    with pytest.raises(UserError, match=r"unknown artifact 'table9'; did you mean 'table\d'\?"):
+        complete.artifact("table9")
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
 def test_latex_compiles_with_booktabs(complete, tmp_path):
     for name in TABLES:
-        write_table(complete, name)
-    tables = "\n\n".join(rf"\input{{{paths.table('laptop', name, 'tex')}}}" for name in TABLES)
+        complete.artifact(name).write(complete)
+    tables = "\n\n".join(rf"\input{{{complete.artifact(name).file('laptop', 'tex')}}}" for name in TABLES)
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{tables}\end{{document}}"
     (tmp_path / "document.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]

@@ -17,18 +17,21 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from sharpness.cli import main
-from sharpness.errors import UserError
-from sharpness.networks import build_network
-from sharpness.records import COMPLETED, DIVERGED, HISTORY_COLUMNS, history_text, read_run
-from sharpness.study import load_study, network_arguments
+from sharpness.datasets import prepare
+from sharpness.errors import SettingError
+from sharpness.jobs import COMPLETED, DIVERGED
+from sharpness.networks import build_network, network_arguments, vgg
+from sharpness.study import load_run, load_study
 from sharpness.training import job
+from sharpness.training.augmentation import draw_epoch
 from sharpness.training.checkpoint import CheckpointFile
-from sharpness.training.data import Data, draw_epoch, load_data
-from sharpness.training.datasets import prepare
+from sharpness.training.data import Data, load_data
 from sharpness.training.device import claim_device, configure
+from sharpness.training.history import history_text
 from sharpness.training.loop import Outcome, train
 from sharpness.training.loss import SmoothedLoss
 from sharpness.training.schedule import learning_rate
+from sharpness.training.step import build_optimizer
 
 CPU = torch.device("cpu")
 STUDY = load_study("smoke", projects.ROOT)
@@ -46,11 +49,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def spec_of(**values: object) -> dict:
     """The spec of the smoke scale's first run with these values."""
-    return STUDY.runs[projects.find_run(projects.ROOT, **values)]
+    return STUDY.runs[projects.find_run(projects.ROOT, **values)].spec
 
 
 def trained(spec: dict, prepared: Path, folder: Path) -> Outcome:
-    return train(spec, load_data(prepared, spec, CPU), CPU, CheckpointFile(folder / "run.pt", {"run_id": "run"}))
+    return train(spec, load_data(prepared, spec, CPU), CPU, CheckpointFile(folder / "run.pt", {"id": "run"}))
 
 
 # --- loss and schedule
@@ -96,11 +99,15 @@ def test_a_milestone_takes_effect_after_its_fraction_of_the_epochs(epochs):
 # --- the loop
 
 
+COLUMNS = ["epoch", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_nll"]
+LATER_COLUMNS = ["test_ece", "gradient_norm", "perturbed_gradient_norm", "gradient_cosine"]
+
+
 def plain_history(spec: dict, data: Data) -> list[list[float]]:
     """The same training by the plainest means: batch by batch, torch's SGD and scheduler, a SAM step written out."""
     torch.manual_seed(spec["seed"])
     sizes = {"in_channels": data.channels, "image_size": data.image_size, "num_classes": data.classes}
-    model = build_network(spec["network"], **sizes, **network_arguments(spec))
+    model = build_network(spec["network"], network_arguments(spec), **sizes)
     momentum, decay = spec["momentum"], spec["weight_decay"]
     optimizer = torch.optim.SGD(model.parameters(), lr=spec["learning_rate"], momentum=momentum, weight_decay=decay)
     milestones = [math.ceil(fraction * spec["epochs"]) for fraction in spec["milestones"]]
@@ -113,8 +120,7 @@ def plain_history(spec: dict, data: Data) -> list[list[float]]:
     history = []
     for epoch in range(1, spec["epochs"] + 1):
         draws = draw_epoch(spec["seed"], epoch, len(data.train_labels), data.image_size, data.crop_padding)
-        inputs = data.augmented(draws, slice(0, len(draws.order)))
-        labels = data.train_labels[draws.order]
+        inputs, labels = data.shown(draws, slice(0, len(draws.order)))
         losses, correct = 0.0, 0
         model.train()
         for batch, truth in zip(inputs.split(spec["batch_size"]), labels.split(spec["batch_size"]), strict=True):
@@ -134,7 +140,8 @@ def plain_history(spec: dict, data: Data) -> list[list[float]]:
             logits = model(data.test_inputs)
         test_loss = loss_of(logits, data.test_labels).item()
         test_accuracy = (logits.argmax(1) == data.test_labels).float().mean().item()
-        history.append([epoch, rate, losses / len(labels), correct / len(labels), test_loss, test_accuracy])
+        likelihood = functional.cross_entropy(logits, data.test_labels).item()
+        history.append([epoch, rate, losses / len(labels), correct / len(labels), test_loss, test_accuracy, likelihood])
     return history
 
 
@@ -161,7 +168,7 @@ def sam_gradients(model: torch.nn.Module, spec: dict, loss_again) -> None:
 def test_the_loop_is_the_plain_one(prepared, tmp_path, method):
     spec = spec_of(network="wide_resnet", **method) | {"epochs": 2}
     expected = plain_history(spec, load_data(prepared, spec, CPU))
-    history = [list(vars(record).values()) for record in trained(spec, prepared, tmp_path).history]
+    history = [[row[column] for column in COLUMNS] for row in trained(spec, prepared, tmp_path).history]
     # Rounding grows with every step; a wrong batch, rate, decay, norm or statistic shows far above this.
     np.testing.assert_allclose(history, expected, rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(history[0][:3], expected[0][:3], rtol=2e-4)
@@ -176,12 +183,12 @@ def test_the_seed_decides_everything(prepared, tmp_path):
     second = trained(spec, prepared, tmp_path / "second")
     assert history_text(first.history) == history_text(second.history)
     other = trained(spec | {"seed": spec["seed"] + 1}, prepared, tmp_path / "other")
-    assert first.history[0].train_loss != other.history[0].train_loss
+    assert first.history[0]["train_loss"] != other.history[0]["train_loss"]
 
 
 def test_batch_norms_statistics_move_once_a_batch(prepared, tmp_path):
     spec = spec_of(network="wide_resnet", method="sam") | {"epochs": 3}
-    checkpoint = CheckpointFile(tmp_path / "run.pt", {"run_id": "run"})
+    checkpoint = CheckpointFile(tmp_path / "run.pt", {"id": "run"})
     train(spec, load_data(prepared, spec, CPU), CPU, checkpoint)
     model = checkpoint.load()["model"]  # as it was after the last epoch but one
     moved = {value.item() for name, value in model.items() if name.endswith("num_batches_tracked")}
@@ -191,10 +198,10 @@ def test_batch_norms_statistics_move_once_a_batch(prepared, tmp_path):
 def test_a_history_has_a_row_an_epoch_and_numbers_that_hold_a_float32(prepared, tmp_path):
     outcome = trained(spec_of(network="vgg", method="sgd"), prepared, tmp_path)
     header, *rows = history_text(outcome.history).splitlines()
-    assert header == ",".join(HISTORY_COLUMNS)
+    assert header == ",".join(COLUMNS + LATER_COLUMNS)
     assert [int(row.split(",")[0]) for row in rows] == [1, 2]
     for row, record in zip(rows, outcome.history, strict=True):
-        for text, value in zip(row.split(","), vars(record).values(), strict=True):
+        for text, value in zip(row.split(","), record.values(), strict=True):
             assert np.float32(text) == np.float32(value)
     assert outcome.status == COMPLETED
 
@@ -206,8 +213,8 @@ def test_bf16_trains_on_the_cpu_and_rounds_otherwise_than_fp32(prepared, tmp_pat
     again = trained(spec | {"precision": "bf16"}, prepared, tmp_path)
     full = trained(spec, prepared, tmp_path)
     assert first.history == again.history
-    assert first.history[0].train_loss != full.history[0].train_loss
-    assert first.history[0].train_loss == pytest.approx(full.history[0].train_loss, rel=0.05)
+    assert first.history[0]["train_loss"] != full.history[0]["train_loss"]
+    assert first.history[0]["train_loss"] == pytest.approx(full.history[0]["train_loss"], rel=0.05)
 
 
 # --- as a command
@@ -242,10 +249,12 @@ def test_the_same_run_in_two_places_leaves_the_same_bytes(project, tmp_path, mon
     elsewhere = Path(projects.shutil.copytree(project, tmp_path / "elsewhere", ignore=lambda *_: ["results"]))
     monkeypatch.chdir(elsewhere)
     assert main(arguments(network="vgg", method="sgd")) == 0
-    [first], [second] = [list(folder.glob("results/smoke/runs/*/history.csv")) for folder in (project, elsewhere)]
+    [first], [second] = [list(folder.glob("results/smoke/training/*/history.csv")) for folder in (project, elsewhere)]
     assert first.read_bytes() == second.read_bytes()
-    run = read_run(first.parent)
-    assert run["spec"] == load_study("smoke").runs[first.parent.name]
+    run = load_run("smoke", first.parent.name)[0].read()
+    assert run["spec"] == spec_of(network="vgg", method="sgd")
+    assert run["epochs"] == 2
+    assert run["classes"] == 10
     assert run["data_sha256"] == json.loads(Path("data/digits/meta.json").read_text())["sha256"]
     assert not list(project.glob("results/smoke/checkpoints/*"))
 
@@ -255,8 +264,8 @@ def test_a_run_that_diverges_is_a_result(project, capsys):
     projects.edit(Path("config/scales/smoke.yaml"), lambda scale: scale.update(epochs=5))
     assert main(arguments(network="vgg", method="sgd")) == 0
     assert "diverged after" in capsys.readouterr().out
-    [folder] = Path("results/smoke/runs").iterdir()
-    run = read_run(folder)
+    [folder] = Path("results/smoke/training").iterdir()
+    run = load_run("smoke", folder.name)[0].read()
     assert run["status"] == DIVERGED
     rows = (folder / "history.csv").read_text().splitlines()
     assert len(rows) - 1 == run["epochs"] < 5, "it stops at once"
@@ -265,7 +274,7 @@ def test_a_run_that_diverges_is_a_result(project, capsys):
 
 
 def network(**sizes: object):
-    return lambda scale: scale["networks"].update(wide_resnet=sizes)
+    return lambda scale: scale.setdefault("networks", {}).update(wide_resnet=sizes)
 
 
 SCALE_FILE = "config/scales/smoke.yaml"
@@ -295,7 +304,8 @@ SCALE_FILE = "config/scales/smoke.yaml"
             network(dept=10),
             "networks.wide_resnet: wide_resnet has no argument 'dept'; did you mean 'depth'?",
         ),
-        (SCALE_FILE, network(depth=[10]), "networks.wide_resnet: "),
+        (SCALE_FILE, network(depth=[10]), "networks.wide_resnet: depth: [10] is not a positive integer"),
+        (SCALE_FILE, network(image_size=8), "networks.wide_resnet: wide_resnet has no argument 'image_size'; choose"),
         (
             "config/study.yaml",
             lambda study: study["training"].update(label_smoothing=0.95),
@@ -352,13 +362,35 @@ def test_exhausted_memory_is_a_line_with_remedies(project, capsys, monkeypatch, 
     assert not Path("results").exists()
 
 
-def test_any_other_fault_keeps_its_traceback(project, monkeypatch):
+FAULTS = [RuntimeError("a bug"), ValueError("a bug"), TypeError("a bug"), KeyError("a bug")]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_any_other_fault_keeps_its_traceback(project, monkeypatch, fault):
     def faulty(*arguments: object) -> None:
-        raise RuntimeError("a bug")
+        raise fault
 
     monkeypatch.setattr(job, "train", faulty)
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(type(fault), match="a bug"):
         main(arguments(network="vgg", method="sgd"))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bug_in_a_network_keeps_its_traceback(project, monkeypatch, fault):
+    def faulty(in_channels: int, num_classes: int, *, convolutions: list = (1,), width: int = 8, head: int = 8) -> None:
+        raise fault
+
+    monkeypatch.setattr(vgg, "NETWORK", faulty)
+    with pytest.raises(type(fault), match="a bug") as raised:
+        main(arguments(network="vgg", method="sgd"))
+    assert raised.value is fault
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "sam"])
+def test_what_an_optimizer_refuses_is_a_setting(optimizer):
+    spec = spec_of(network="vgg", method=optimizer) | {"momentum": -1.0}
+    with pytest.raises(SettingError, match="Invalid momentum value: -1"):
+        build_optimizer(torch.nn.Linear(2, 2), spec)
 
 
 def test_memory_that_the_system_does_not_give_is_a_line(project):
@@ -382,6 +414,11 @@ def test_an_unknown_fault_of_the_system_names_the_file(project, capsys, monkeypa
 
     monkeypatch.setattr(job, "train", failing)
     assert main(arguments(network="vgg", method="sgd")) == 1
-    assert capsys.readouterr().err == ("sharpness: error: results/smoke: Input/output error; mend this and run again\n")
-    with pytest.raises(UserError):
-        load_study("smoke").spec("none")
+    line = capsys.readouterr().err
+    assert line.startswith("sharpness: error: results/smoke: Input/output error; ")
+    assert line.endswith(" this and run again\n")
+
+
+def test_an_unknown_run_is_refused(project, capsys):
+    assert main(["train", "--scale", "smoke", "--run", "none", "--device", "cpu"]) == 1
+    assert "scale smoke: unknown run 'none'; choose from: " in capsys.readouterr().err

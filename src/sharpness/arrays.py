@@ -84,7 +84,7 @@ def reduced(arrays: Arrays, training_images: int | None = None, image_size: int 
     """The arrays with so many training images (`stratified`), and all images averaged down to that side.
 
     Raises:
-        UserError: there are not so many images, or they are smaller, or a class would have no image.
+        UserError: there are not so many images, or they are smaller, or a class would lose all of its own.
     """
     shape = arrays.shape.reduced(training_images, image_size)
     if shape.train_images < len(arrays.train_labels):
@@ -111,14 +111,14 @@ def stratified(labels: np.ndarray, images: int, classes: Sequence[str]) -> np.nd
         classes: the classes' names.
 
     Raises:
-        UserError: a class would have no image.
+        UserError: a class would lose all its images.
     """
     counts = np.bincount(labels, minlength=len(classes))
     kept, remainders = np.divmod(counts * images, len(labels))
     kept[np.argsort(-remainders, kind="stable")[: images - kept.sum()]] += 1
-    if not kept.all():
+    if len(lost := np.flatnonzero((kept == 0) & (counts > 0))):
         raise UserError(
-            f"dataset.training_images: {images} leaves class '{classes[kept.argmin()]}' without an image; choose more"
+            f"dataset.training_images: {images} leaves class '{classes[lost[0]]}' without an image; choose more"
         )
     chosen = []
     for label, (count, share) in enumerate(zip(counts, kept, strict=True)):
@@ -128,7 +128,7 @@ def stratified(labels: np.ndarray, images: int, classes: Sequence[str]) -> np.nd
 
 
 def averaged(images: np.ndarray, size: int) -> np.ndarray:
-    """Images reduced to `size` pixels a side, each pixel the mean of the area that it covers.
+    """Images reduced to `size` pixels a side, each the mean of the pixels whose centres are in its area (a box filter).
 
     Args:
         images: uint8 (images, height, width, channels), no smaller than that.

@@ -2,14 +2,17 @@
 
 import argparse
 import errno
+import math
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from sharpness import __version__
+from sharpness.config import check_config, load_config
 from sharpness.errors import UserError, is_out_of_memory, unknown
 from sharpness.scales import scale_names
-from sharpness.study import check_config, load_config, load_run, load_study
+from sharpness.study import load_run, load_study
 
 # Each verb imports what it needs when it runs: help must not wait for torch, nor a figure either.
 
@@ -53,6 +56,25 @@ def _train(options: argparse.Namespace) -> int:
         f"test loss {last['test_loss']:.4f}, {outcome.seconds:.1f} s"
     )
     return 0
+
+
+def _work(options: argparse.Namespace) -> int:
+    from sharpness.archive import export_results, import_results
+    from sharpness.work import work
+
+    config, study = _config(options), load_study(options.scale)
+    if not (options.minutes or options.archive or options.export):
+        raise UserError("work: nothing to do; give --minutes, --import or --export")
+    if options.archive:
+        print(f"{options.archive}: {import_results(study, options.archive)} jobs taken in")
+    failed = 0
+    if options.minutes:
+        settings = ["--data-dir", config["data_dir"], "--device", config["device"]]
+        settings += ["--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph"]
+        failed = work(study, options.minutes, options.at_once, settings)
+    if options.export:
+        print(f"{options.export}: {export_results(study, options.export)} jobs packed")
+    return 1 if failed else 0
 
 
 def _compute(options: argparse.Namespace) -> None:
@@ -145,56 +167,64 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sharpness {__version__}")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
-    def verb(name: str, function, text: str) -> argparse.ArgumentParser:
-        added = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    def verb(name: str, function, text: str, *options: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        description = text[0].upper() + text[1:] + "."
+        added = verbs.add_parser(name, help=text, description=description, parents=[scale, *options])
         added.set_defaults(verb=function)
-        added.add_argument(
-            "--scale", required=True, help=f"one of {', '.join(scale_names()) or 'the files of config/scales/'}"
-        )
         return added
 
-    def with_data(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        added.add_argument("--data-dir", help="folder of the prepared data sets (default: config/config.yaml's)")
-        return added
-
-    def with_device(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        added.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where (default: config/config.yaml's)")
-        added.add_argument(
-            "--runs-per-gpu", type=int, help="runs that may share one GPU (default: config/config.yaml's)"
-        )
-        return with_data(added)
-
-    with_data(verb("data", _data, "prepare the scale's data set and print its folder"))
-    with_device(verb("estimate", _estimate, "time some steps here and print what the scale's missing runs would take"))
-    training = with_device(
-        verb("train", _train, "train one run, or continue it, and write its history.csv and run.json")
+    scales = ", ".join(scale_names()) or "the files of config/scales/"
+    scale = _option("--scale", required=True, help=f"one of {scales}")
+    # Each of these has its default in config/config.yaml.
+    data = _option("--data-dir", help="folder of the prepared data sets")
+    device = _option("--device", choices=["auto", "cpu", "cuda"], help="where")
+    sharing = _option("--runs-per-gpu", type=int, help="runs that may share one GPU")
+    graph = _option(
+        "--cuda-graph", action=argparse.BooleanOptionalAction, help="on a GPU, replay each step as one CUDA graph"
     )
-    training.add_argument(
-        "--cuda-graph",
+    part_two = _option(
+        "--theory",
         action=argparse.BooleanOptionalAction,
-        help="on a GPU, replay each step as one CUDA graph (default: config/config.yaml's)",
+        help="with Part II (default: if the configuration asks for it, or all of its tables and figures are there)",
     )
-    training.add_argument("--run", required=True, help="its run_id, the name of its folder; runs.csv lists them")
+    name = _option("name", help="its name in config/study.yaml, such as table1 or figure3")
+
+    verb("data", _data, "prepare the scale's data set and print its folder", data)
+    text = "time some steps here and print what the scale's missing runs would take"
+    verb("estimate", _estimate, text, data, device, sharing)
+    text = "train one run, or continue it, and write its history.csv and run.json"
+    training = verb("train", _train, text, data, device, sharing, graph)
+    training.add_argument("--run", required=True, help="its id, the name of its folder; runs.csv lists them")
+    text = "train what the scale lacks, several runs at a time, and stop cleanly when the time is up"
+    box = verb("work", _work, text, data, device, graph)
+    box.add_argument("--minutes", type=_above_zero(float), help="how long, its end included")
+    box.add_argument("--at-once", type=_above_zero(int), default=1, metavar="N", help="runs at a time (default: 1)")
+    box.add_argument("--import", dest="archive", type=Path, metavar="FILE", help="first take in what --export packed")
+    box.add_argument("--export", type=Path, metavar="FILE", help="at the end pack finished jobs and last checkpoints")
     problem = verb("compute", _compute, "compute one toy problem and write its data.csv and run.json")
     problem.add_argument("--job", required=True, help="its id, the name of its folder")
     verb("runs", _runs, "collect every training run into runs.csv, one row each")
-    table = verb("table", _artifact, "write one table as CSV, Markdown and LaTeX")
-    table.add_argument("name", help="its name in config/study.yaml, such as table1")
-    figure = verb("figure", _artifact, "draw one figure as PDF, PNG and SVG, with the CSV behind it")
-    figure.add_argument("name", help="its name in config/study.yaml, such as figure1")
-
-    def with_theory(added: argparse.ArgumentParser) -> None:
-        added.add_argument(
-            "--theory",
-            action=argparse.BooleanOptionalAction,
-            help="with Part II (default: if the configuration asks for it, or all of its tables and figures are there)",
-        )
-
-    with_theory(verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv"))
-    with_theory(verb("report", _report, "write report.html, report.pdf and MANIFEST.json"))
-    with_theory(
-        verb(
-            "verify", _verify, "compare all results of the scale with the tree; print what is missing, stale or altered"
-        )
-    )
+    verb("table", _artifact, "write one table as CSV, Markdown and LaTeX", name)
+    verb("figure", _artifact, "draw one figure as PDF, PNG and SVG, with the CSV behind it", name)
+    verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv", part_two)
+    verb("report", _report, "write report.html, report.pdf and MANIFEST.json", part_two)
+    text = "compare all results of the scale with the tree; print what is missing, stale or altered"
+    verb("verify", _verify, text, part_two)
     return parser
+
+
+def _option(*names: str, **settings) -> argparse.ArgumentParser:
+    """A parser of one argument, which several verbs share."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(*names, **settings)
+    return parser
+
+
+def _above_zero(kind: type) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        if not 0 < (value := kind(text)) < math.inf:
+            raise ValueError
+        return value
+
+    number.__name__ = f"{kind.__name__} above zero"  # argparse says: invalid int above zero value: '0'
+    return number

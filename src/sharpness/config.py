@@ -9,6 +9,8 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from sharpness.errors import UserError, suggestion
 
+CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
+
 # No file of config/ nests deeper than half of this.
 DEEPEST = 20
 
@@ -52,7 +54,7 @@ def read_yaml(path: Path) -> object:
                 )
         return yaml.load(text, _UniqueKeyLoader)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run this from the project's root, where config/ lies") from None
+        raise UserError(f"{path}: no such file; run this from the project's root, where config/ is") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
@@ -63,6 +65,20 @@ def read_yaml(path: Path) -> object:
         raise UserError(f"{path}{place}: not valid YAML: {error.problem or error.context}") from None
     except Exception as error:  # a value that does not fit its tag raises whatever its constructor meets
         raise UserError(f"{path}: not valid YAML: {error}") from None
+
+
+def load_config(root: Path = Path()) -> dict:
+    """config/config.yaml, checked."""
+    return read_config(root / "config/config.yaml", root / CONFIG_SCHEMA)
+
+
+def check_config(config: dict, root: Path = Path()) -> None:
+    """Check the configuration that Snakemake has put together from config/config.yaml and its command line.
+
+    Raises:
+        UserError: the first fault found.
+    """
+    check(config, root / CONFIG_SCHEMA, "config (config/config.yaml and --config)")
 
 
 def read_config(path: Path, schema: Path) -> dict:
@@ -146,10 +162,10 @@ def _describe(error: ValidationError, where: str) -> str:
             return f"{where}: {key} is {_show(value)}; it must match {rule}"
         case "anyOf":
             return f"{where}: {key} is {_show(value)}; give a number of at least 1, or the word inf"
+        case "oneOf":
+            return f"{where}: {key}: give one of {' and '.join(name for each in rule for name in each['required'])}"
         case "maxProperties":
             return f"{where}: {key} is an sgd method, which has no ascent step; keep only title and optimizer"
-        case "not":
-            return f"{where}: {key}.folder goes with the data set image_folder only; remove it"
     return f"{where}: {key}: {error.message}"
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sharpness import training
+from sharpness import registry, training
 from sharpness.errors import UserError, unknown
 from sharpness.jobs import TRAINING, Job
 from sharpness.scales import read_scale, scale_file
@@ -44,8 +44,7 @@ def _expand(name: str, experiment: dict, seeds: list[int], design: dict, setting
     where = f"config/study.yaml: experiments.{name}"
     specs = []
     for network in experiment["networks"]:
-        if network not in settings["networks"]:
-            raise unknown("network", network, settings["networks"], where)
+        registry.check_constants("networks", network, where, "TITLE", "CITATION")
         for entry in experiment["runs"]:
             if entry["method"] not in design["methods"]:
                 raise unknown("method", entry["method"], design["methods"], where)
@@ -67,7 +66,7 @@ def _spec(network: str, name: str, method: dict, rho: float, seed: int, design: 
     return {
         **_data(settings["dataset"]),
         "network": network,
-        **{f"network_{key}": value for key, value in settings["networks"][network].items()},
+        **{f"network_{key}": value for key, value in settings["networks"].get(network, {}).items()},
         "method": name,
         "optimizer": method["optimizer"],
         **(ascent if method["optimizer"] == "sam" else {}),
@@ -91,6 +90,9 @@ def _slug(spec: dict) -> str:
 
 def _data(dataset: dict) -> dict:
     """What of a scale's data set decides a run. A folder of images has no name but its title, wherever it is."""
+    from sharpness.datasets import COMMON_SETTINGS  # as in read_scale
+
     title = {"dataset_title": dataset["title"]} if "folder" in dataset else {}
+    own = {f"dataset_{key}": value for key, value in dataset.items() if key not in (*COMMON_SETTINGS, "folder")}
     kept = ("training_images", "image_size", "crop_padding", "flip", "cutout")
-    return {"dataset": dataset["name"], **title, **{key: dataset[key] for key in kept if key in dataset}}
+    return {"dataset": dataset["name"], **title, **own, **{key: dataset[key] for key in kept if key in dataset}}

@@ -88,24 +88,36 @@ class Job:
         Raises:
             UserError: a file is missing, unreadable or cut short, was changed after the job, or belongs to another one.
         """
-        again = f"delete {self.folder} and run again"
         try:
-            run = json.loads(self.run.read_text(encoding="utf-8"))
-            digest = files.sha256(self.data)
+            return self.check(self.run.read_bytes(), self.data.read_bytes())
         except FileNotFoundError as error:
             raise UserError(f"{error.filename}: no such file; run the job first") from None
         except OSError as error:
             raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None
+
+    def check(self, run: bytes, data: bytes, where: str = "") -> dict:
+        """The content of a run.json, after checking that it and that of a data file are this job's.
+
+        Args:
+            run, data: the files' content.
+            where: what holds them, before their paths, for the message.
+
+        Raises:
+            UserError: one of them is damaged, was changed after the job, or belongs to another one.
+        """
+        again = f"delete {self.folder} and run again"
+        try:
+            described = json.loads(run)
         except (ValueError, RecursionError):
-            raise UserError(f"{self.run}: cut short or not JSON; {again}") from None
-        if not isinstance(run, dict) or run.get("sha256") != digest:
+            raise UserError(f"{where}{self.run}: cut short or not JSON; {again}") from None
+        if not isinstance(described, dict) or described.get("sha256") != hashlib.sha256(data).hexdigest():
             raise UserError(
-                f"{self.data}: not the file that its run.json describes (cut short, or changed by hand); "
+                f"{where}{self.data}: not the file that its run.json describes (cut short, or changed by hand); "
                 f"restore it, or {again}"
             )
-        if run.get("id") != self.id or run.get("status") not in (COMPLETED, DIVERGED):
-            raise UserError(f"{self.run}: does not describe this job; {again}")
-        return run
+        if described.get("id") != self.id or described.get("status") not in (COMPLETED, DIVERGED):
+            raise UserError(f"{where}{self.run}: does not describe this job; {again}")
+        return described
 
 
 def canonical(spec: dict) -> str:

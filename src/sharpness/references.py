@@ -35,7 +35,7 @@ def _check_template(name: str, study: "Study", root: Path) -> None:
         text = (root / file).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{STUDY}: sections: {name}: {file} cannot be read ({error.strerror}); write it") from None
-    for artifact in re.findall(r'\b(?:show|facts)\("(\w+)"\)', text):
+    for artifact in re.findall(r'\b(?:show|facts|ref(?=\("(?:table|figure)\d))\("(\w+)"\)', text):
         lookup("artifact", artifact, study.artifacts, f"{file} quotes {artifact}")
     for problem in re.findall(r"\bproblems\.(\w+)", text):
         lookup("problem", problem, study.problems, f"{file} quotes {problem}")
@@ -47,8 +47,7 @@ def check_section(name: str, sections: list[str], where: str) -> None:
     Raises:
         UserError: it has none of this name.
     """
-    if name not in sections:
-        raise unknown("section", name, sections, where)
+    lookup("section", name, dict.fromkeys(sections), where)
 
 
 def lookup(kind: str, name: str, known: Mapping[str, object], where: str):

@@ -6,7 +6,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from sharpness.errors import unknown
+from sharpness.errors import UserError, unknown
 
 
 def names(package: str) -> list[str]:
@@ -36,7 +36,23 @@ def check(package: str, name: str, where: str) -> None:
         UserError: the package has no such module.
     """
     if name not in names(package):
-        raise unknown(package.rpartition(".")[2].removesuffix("s"), name, names(package), where)
+        kinds = package.rpartition(".")[2]
+        kind = kinds.removesuffix("ies") + "y" if kinds.endswith("ies") else kinds.removesuffix("s")
+        raise unknown(kind, name, names(package), where)
+
+
+def check_constants(package: str, name: str, where: str, *required: str) -> None:
+    """As `check`, for a module that must have some constants, which are read from its text.
+
+    Raises:
+        UserError: the package has no such module, or that lacks one of them.
+    """
+    check(package, name, where)
+    known = constants(package, name)
+    for key in required:
+        if key not in known:
+            file = f"src/sharpness/{package.replace('.', '/')}/{name}.py"
+            raise UserError(f"{file}: no {key} that is written out; add it")
 
 
 def constants(package: str, name: str) -> dict[str, object]:

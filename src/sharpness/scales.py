@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sharpness import datasets, registry
+from sharpness import registry
 from sharpness.config import check, read_yaml
 from sharpness.errors import UserError, unknown
 
@@ -36,12 +36,15 @@ def read_scale(scale: str, root: Path) -> dict:
     Raises:
         UserError: there is no such scale, or its file, or one that it extends, is faulty.
     """
+    from sharpness import datasets  # it imports NumPy, for which the command's help must not wait
+
     settings, chain = _merged(scale, root, ())
     where = f"{scale_file(scale)}{' (extends ' + ', '.join(chain[1:]) + ')' if len(chain) > 1 else ''}"
     check(settings, root / "workflow/schemas/scale.schema.yaml", where)
     datasets.source_of(settings["dataset"], where)
+    registry.check_constants("datasets", settings["dataset"]["name"], f"{where}: dataset.name", "TITLE", "CITATION")
     for name in settings["networks"]:
-        registry.check("networks", name, f"{where}: networks")
+        registry.check_constants("networks", name, f"{where}: networks", "TITLE", "CITATION")
     return settings
 
 
@@ -59,6 +62,8 @@ def _merged(scale: str, root: Path, below: tuple[str, ...]) -> tuple[dict, tuple
     if not isinstance(own, dict) or not isinstance(own.get("extends"), str):
         return own, (scale,)
     settings, chain = _merged(own["extends"], root, (*below, scale))
+    if not isinstance(settings, dict):
+        return settings, (scale, *chain)
     for key, value in own.items():
         mappings = isinstance(value, dict) and isinstance(settings.get(key), dict)
         settings[key] = settings[key] | value if mappings else value

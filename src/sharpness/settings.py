@@ -7,7 +7,7 @@ what no instance may have.
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sharpness.errors import SettingError, UserError, suggestion
 
@@ -16,26 +16,33 @@ T = typing.TypeVar("T")
 NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
-def build(cls: type[T], values: Mapping[str, object], file: str, key: str) -> T:
+def build(
+    cls: type[T], values: Mapping[str, object], file: str, key: str, beside: Sequence[str] = (), **fixed: object
+) -> T:
     """An instance of a dataclass from the settings under a key of a configuration file.
 
     Fields may be int, float, str, bool, tuples and dataclasses of these, and optional.
 
+    Args:
+        beside: keys that may stand there too, and are no fields.
+        **fixed: fields that are no keys.
+
     Raises:
         UserError: a key is unknown or missing, a value has another type, or the class refuses it.
     """
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.name not in fixed}
+    known = [*beside, *fields]
     for name in values:
-        if name not in fields:
-            raise UserError(f"{file}: unknown key '{name}' in {key}; {suggestion(name, fields)}")
+        if name not in known:
+            raise UserError(f"{file}: unknown key '{name}' in {key}; {suggestion(name, known)}")
     for name, field in fields.items():
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and name not in values:
             raise UserError(f"{file}: {key} lacks the key '{name}'; add it")
     hints = typing.get_type_hints(cls)
-    given = {name: _converted(value, hints[name], file, f"{key}.{name}") for name, value in values.items()}
+    given = {name: _converted(values[name], hints[name], file, f"{key}.{name}") for name in fields if name in values}
     try:
-        return cls(**given)
+        return cls(**given, **fixed)
     except SettingError as error:
         raise UserError(f"{file}: {key}.{error}") from None
 
@@ -83,14 +90,16 @@ def _converted(value: object, kind: object, file: str, key: str) -> object:
 def _tuple(value: object, kinds: tuple, file: str, key: str) -> tuple:
     if not isinstance(value, list | tuple):
         raise UserError(f"{file}: {key} is {value!r}; give a list")
-    if kinds[-1] is Ellipsis:
+    several = kinds[-1] is Ellipsis
+    if several:
         kinds = kinds[:1] * len(value)
         if not value:
             raise UserError(f"{file}: {key} is empty; give at least one")
-        if len(set(map(str, value))) < len(value):
-            raise UserError(f"{file}: {key} lists a value twice; list each once")
     elif len(value) != len(kinds):
         raise UserError(f"{file}: {key} has {len(value)} values; give {len(kinds)}")
-    return tuple(
+    items = tuple(
         _converted(item, kind, file, f"{key}.{i}") for i, (item, kind) in enumerate(zip(value, kinds, strict=True))
     )
+    if several and len(set(items)) < len(items):
+        raise UserError(f"{file}: {key} lists a value twice; list each once")
+    return items

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpness import registry
-from sharpness.config import check, read_config
+from sharpness.config import load_config, read_config
 from sharpness.errors import UserError, not_known
 from sharpness.experiments import expand_experiments
 from sharpness.jobs import Job, canonical
@@ -67,7 +67,7 @@ class Study:
         parts: the toy problems of each entry of config/study.yaml, several where it is split into jobs.
         sections: the report's sections, in order: the toy problems that belong to each, by name.
         theory: those of them that are Part II, none if it is left out.
-        left_out: ids of the jobs of Part II where it is left out.
+        left_out: folders of the jobs of Part II where it is left out.
         artifacts: the tables and figures, by name.
         level: of every interval of the claims.
         claims: the claims, in order.
@@ -82,7 +82,7 @@ class Study:
     parts: dict[str, list[str]]
     sections: dict[str, list[str]]
     theory: tuple[str, ...]
-    left_out: frozenset[str]
+    left_out: frozenset[Path]
     artifacts: dict[str, "Artifact"]
     level: float
     claims: list[Claim]
@@ -143,7 +143,7 @@ class Study:
             parts={name: parts for name, parts in self.parts.items() if parts[0] in own},
             sections=kept,
             theory=(),
-            left_out=frozenset(job.id for name, job in self.problems.items() if name not in own),
+            left_out=frozenset(job.folder for name, job in self.problems.items() if name not in own),
             artifacts={name: artifact for name, artifact in self.artifacts.items() if artifact.section in kept},
             claims=[claim for claim in self.claims if claim.section in kept],
         )
@@ -175,20 +175,6 @@ class Study:
             },
             "semantics": {job.kind: job.semantics for job in self.jobs.values()},
         }
-
-
-def load_config(root: Path = Path()) -> dict:
-    """config/config.yaml, checked."""
-    return read_config(root / "config/config.yaml", _schema("config", root))
-
-
-def check_config(config: dict, root: Path = Path()) -> None:
-    """Check the configuration that Snakemake has put together from config/config.yaml and its command line.
-
-    Raises:
-        UserError: the first fault found.
-    """
-    check(config, _schema("config", root), "config (config/config.yaml and --config)")
 
 
 def load_run(scale: str, identity: str) -> tuple[Job, dict]:
@@ -253,7 +239,17 @@ def _read_design(root: Path) -> dict:
         if definition in seen:  # two names for one method would train the same run twice
             raise UserError(f"{STUDY}: methods {seen[definition]} and {name} are the same method; keep one of the two")
         seen[definition] = name
+        if "geometry" in method:
+            _check_geometry(method, f"{STUDY}: methods.{name}")
     return design
+
+
+def _check_geometry(method: dict, where: str) -> None:
+    known = {name.replace("_", "-"): name for name in registry.names("optim.geometries")}
+    module = lookup("geometry", method["geometry"], known, where)
+    registry.check_constants("optim.geometries", module, where, "FORMULA", "HAS_ETA")
+    if method.get("eta") and not registry.constants("optim.geometries", module)["HAS_ETA"]:
+        raise UserError(f"{where}: geometry {method['geometry']} has no constant eta; remove it")
 
 
 def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
@@ -263,15 +259,14 @@ def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
     for name, entry in design["artifacts"].items():
         key = f"artifacts.{name}"
         check_section(entry["section"], [*design["sections"], *design["theory"]], f"{STUDY}: {key}")
-        kind = registry.load("evidence.artifacts", entry["kind"], f"{STUDY}: {key}").KIND
+        kind = registry.load("evidence.artifacts", entry["kind"], f"{STUDY}: {key}.kind").KIND
         if not name.startswith(kind.prefix):
             raise UserError(f"{STUDY}: {key} is a {kind.prefix}; name it {kind.prefix} and a number")
         rows = published.get(name, [])
         if rows and kind.Published is None:
             raise UserError(f"{PUBLISHED}: {name} shows no published values; remove them")
-        artifact = build(kind, _without(entry, "kind") | {"name": name}, STUDY, key)
         shown = tuple(build(kind.Published, row, PUBLISHED, f"{name}.{i}") for i, row in enumerate(rows))
-        artifacts[name] = replace(artifact, published=shown)
+        artifacts[name] = build(kind, entry, STUDY, key, beside=["kind"], name=name, published=shown)
     return artifacts
 
 
@@ -281,9 +276,8 @@ def _claim(name: str, claim: dict, tests: dict, sections: list[str]) -> Claim:
     parts = []
     for letter, entry in zip(string.ascii_lowercase, claim["parts"], strict=False):
         kind = registry.load("evidence.quantities", entry["quantity"], f"{where}{letter}").QUANTITY
-        values = _without(entry, "statement", "quantity", "test")
         test = lookup("test", entry["test"], tests, f"{where}{letter}")
-        quantity = build(kind, values, CLAIMS, f"claims.{name}{letter}")
+        quantity = build(kind, entry, CLAIMS, f"claims.{name}{letter}", beside=["statement", "quantity", "test"])
         parts.append(Part(name + letter, entry["statement"], quantity, test))
     return Claim(name, claim["statement"], claim["section"], tuple(parts))
 
@@ -291,10 +285,6 @@ def _claim(name: str, claim: dict, tests: dict, sections: list[str]) -> Claim:
 def _described(settings: object) -> dict:
     """An artifact or a quantity as JSON, with its kind."""
     return {"kind": type(settings).__module__.rpartition(".")[2], **plain(settings)}
-
-
-def _without(entry: dict, *keys: str) -> dict:
-    return {key: value for key, value in entry.items() if key not in keys}
 
 
 def _schema(name: str, root: Path) -> Path:

@@ -1,20 +1,6 @@
 # Tables and figures depend on the jobs that they show, on their kind's code and what all kinds share, and on the configuration;
 # runs.csv and claims.csv on every job that they collect.
 
-CONFIGURATION = ["config/study.yaml", *scale_files(SCALE)]
-SHARED_CODE = sorted(Path("src/sharpness/evidence").glob("*.py"))
-
-
-def kind_code(name):
-    """The module of an artifact's kind."""
-    return Path("src", *type(STUDY.artifacts[name]).__module__.split(".")).with_suffix(".py")
-
-
-def artifact_inputs(name):
-    """What a table or figure is made from."""
-    made_by_jobs = [file for job in STUDY.artifacts[name].jobs(STUDY) for file in job.files]
-    return [*made_by_jobs, *CONFIGURATION, "config/published.yaml", *SHARED_CODE, kind_code(name)]
-
 
 rule runs:
     input:
@@ -45,7 +31,7 @@ rule claims:
         CONFIGURATION,
         "config/claims.yaml",
         SHARED_CODE,
-        sorted(Path("src/sharpness/evidence/quantities").glob("*.py")),
+        code("evidence/quantities"),
         "src/sharpness/training/schedule.py",
     output:
         report(
@@ -76,7 +62,10 @@ rule table:
             category="Tables",
             labels={"artifact": "{table}", "scale": SCALE},
         ),
-        [f"results/{SCALE}/tables/{{table}}.{suffix}" for suffix in ("md", "tex", "json")],
+        [
+            f"results/{SCALE}/tables/{{table}}.{suffix}"
+            for suffix in ("md", "tex", "json")
+        ],
     log:
         paths.log(SCALE, "{table}"),
     localrule: True
@@ -99,7 +88,10 @@ rule figure:
             category="Figures",
             labels={"artifact": "{figure}", "scale": SCALE},
         ),
-        [f"figures/{SCALE}/{{figure}}.{suffix}" for suffix in ("pdf", "png", "csv", "json")],
+        [
+            f"figures/{SCALE}/{{figure}}.{suffix}"
+            for suffix in ("pdf", "png", "csv", "json")
+        ],
     log:
         paths.log(SCALE, "{figure}"),
     localrule: True

@@ -10,8 +10,12 @@ rule report:
         "config/claims.yaml",
         "config/published.yaml",
         SHARED_CODE,
-        sorted(Path("src/sharpness/evidence/report").glob("*.py")),
-        sorted(path for path in Path("workflow/report").rglob("*") if path.suffix not in ("", ".rst")),
+        code("evidence/report", "datasets", "problems"),
+        sorted(
+            path
+            for path in Path("workflow/report").rglob("*")
+            if path.suffix not in ("", ".rst")
+        ),
     output:
         report(
             paths.report(SCALE)[0],

@@ -4,9 +4,9 @@ A module of this package is a data set of its name. It has a TITLE, a CITATION (
 a frozen dataclass Source, whose fields are the settings that the data set has of its own, and whose methods are
 
     read(downloads: Path, show_progress: bool) -> Arrays
-    fingerprint() -> str | None     if what is read can change: another value for other content, None if it is not there
+    fingerprint() -> str | None     only if what is read can change: differs when it has, None if it is missing
 
-A module whose data are long in coming may say their SHAPE, with which their cost is estimated.
+A module whose data take long to read may say their SHAPE, from which the cost of training on them is estimated.
 """
 
 import hashlib
@@ -46,14 +46,13 @@ def source_of(dataset: dict, where: str = "the scale") -> Any:
         UserError: there is no such data set, or it has no such setting, or not at that value, or lacks one.
     """
     module = registry.load("datasets", dataset["name"], f"{where}: dataset.name")
-    own = {key: value for key, value in dataset.items() if key not in COMMON_SETTINGS}
-    return build(module.Source, own, where, "dataset")
+    return build(module.Source, dataset, where, "dataset", beside=COMMON_SETTINGS)
 
 
 def prepared_folder(dataset: dict, data_dir: Path) -> Path:
     """Where a scale's data set (its `dataset` settings) is kept once prepared.
 
-    A data set with settings of its own is told from others by its title and by what str(source) says.
+    A data set with settings of its own is kept by its title and a hash of str(source).
     """
     source, name = source_of(dataset), dataset["name"]
     if fields(source):
@@ -153,9 +152,9 @@ def _write(arrays: Arrays, title: str, fingerprint: str | None, folder: Path) ->
 
 
 def _is_current(source: Any, folder: Path) -> bool:
-    """Whether a prepared folder is there as this code makes it and, if its source is at hand, holds what that has now.
+    """Whether a prepared folder is there, made by this version, and of what its source has now, if that is there.
 
-    A damaged one is: who opens it will say so.
+    A damaged one counts as current, since open_arrays says what to do about it.
     """
     if not (folder / "meta.json").exists():
         return False

@@ -8,7 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from sharpness.arrays import Arrays
-from sharpness.errors import SettingError, UserError
+from sharpness.errors import UserError
+from sharpness.settings import require
 
 TITLE = "folder of images"
 CITATION = None
@@ -23,14 +24,13 @@ class Source:
         folder: where they are; relative to the working directory, or absolute.
 
     Raises:
-        SettingError: the folder is not a path.
+        SettingError: the folder has no name.
     """
 
     folder: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.folder, str) or not self.folder:
-            raise SettingError(f"folder: {self.folder!r} is not a path; write the path of a folder of images")
+        require(bool(self.folder), "folder is empty; give the path of a folder of images")
 
     def __str__(self) -> str:
         """The absolute path, which tells it from other folders."""

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sharpness import files
+from sharpness.errors import not_known
 from sharpness.evidence import titles
 from sharpness.evidence.formatting import LATEX, MARKDOWN, Markdown, roman
 from sharpness.evidence.runs import csv_text
@@ -213,16 +214,10 @@ class ShowsExperiment(Artifact):
     network: str | None = None
 
     def check(self, study: Study) -> None:
-        known = ", ".join(study.experiments)
-        require(
-            self.experiment in study.experiments,
-            f"unknown experiment '{self.experiment}'; choose from: {known}",
-        )
+        known = study.experiments
+        require(self.experiment in known, not_known("experiment", self.experiment, known))
         trained = dict.fromkeys(job.spec["network"] for job in study.experiments[self.experiment])
-        require(
-            self.network is None or self.network in trained,
-            f"unknown network '{self.network}'; choose from: {', '.join(trained)}",
-        )
+        require(self.network in (None, *trained), not_known("network", self.network, trained))
 
     def jobs(self, study: Study) -> list[Job]:
         runs = study.experiments[self.experiment]

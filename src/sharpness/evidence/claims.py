@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sharpness import files, paths
+from sharpness.evidence.power import values_needed
 from sharpness.evidence.quantity import Results, Unmeasured
 from sharpness.evidence.runs import csv_text
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Judgement, criterion, judge
@@ -26,6 +27,7 @@ COLUMNS = (
     "criterion",
     "verdict",
     "reason",
+    "needed",
 )
 
 # A claim's verdict is the first of these that any of its parts has.
@@ -46,7 +48,8 @@ def judge_claims(study: Study) -> pd.DataFrame:
 
     Returns:
         For each claim one row with its verdict (claim "F1"), then one for each of its parts ("F1a", "F1b", ...), with
-        the columns COLUMNS. The row of a claim has no effect, interval and n of its own.
+        the columns COLUMNS. The row of a claim has no effect, interval and n of its own; `needed` is how many values
+        would probably decide an inconclusive part (sharpness.evidence.power).
 
     Raises:
         UserError: a file that a job has left is not the one that it wrote.
@@ -56,13 +59,16 @@ def judge_claims(study: Study) -> pd.DataFrame:
     for claim in study.claims:
         judged = [_judge_part(results, claim, part) for part in claim.parts]
         rows += [_judge_whole(claim, judged), *judged]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "needed": "Int64"})
 
 
 def _judge_part(results: Results, claim: Claim, part: Part) -> dict:
-    level = results.study.level
+    level, needed = results.study.level, None
     try:
-        judgement = judge(part.quantity.measure(results), part.test, level)
+        sample = part.quantity.measure(results)
+        judgement = judge(sample, part.test, level)
+        if judgement.verdict == INCONCLUSIVE:
+            needed = values_needed(sample.values, part.test, level)
     except Unmeasured as reason:
         judgement = Judgement(np.nan, np.nan, np.nan, None, INCONCLUSIVE, str(reason))
     return {
@@ -72,6 +78,7 @@ def _judge_part(results: Results, claim: Claim, part: Part) -> dict:
         "quantity": part.quantity.describe(results.study),
         "criterion": criterion(part.test, level),
         **vars(judgement),
+        "needed": needed,
     }
 
 
@@ -85,6 +92,7 @@ def _judge_whole(claim: Claim, parts: list[dict]) -> dict:
         "section": claim.section,
         "quantity": "all of " + ", ".join(part["claim"] for part in parts),
         "n": None,
+        "needed": None,
         "criterion": "supported: every part is; contradicted: any part is",
         "verdict": verdict,
         "reason": f"{', '.join(found[verdict])} {verdict}" if verdict != SUPPORTED else "every part supported",

@@ -4,11 +4,13 @@ import json
 import math
 from itertools import groupby
 
+from sharpness import registry
+
 LARGEST_LOSS = 1e308  # a loss beyond it has diverged
 DIVERGED = "diverged"
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-ROMAN = ((10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
+ROMAN = ((100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
 
 
 class Markdown:
@@ -90,7 +92,7 @@ class Latex(Markdown):
 
 
 def roman(number: int) -> str:
-    """A whole number from 1 to 39 in Roman numerals."""
+    """A whole number from 1 to 399 in Roman numerals."""
     text = ""
     for value, letters in ROMAN:
         count, number = divmod(number, value)
@@ -127,12 +129,8 @@ def ascent(method: dict) -> str:
     """The ascent step of a method of config/study.yaml as a formula."""
     if method["optimizer"] != "sam":
         return "$0$"
-    where = {
-        "euclidean": "",
-        "absolute": r", \quad T = \left\lvert w\right\rvert",
-        "absolute-weights": r", \quad T = \left\lvert w\right\rvert + \eta \text{ on weights, } 1 \text{ elsewhere}",
-        "fisher": r", \quad T^2 = 1/(1 + \eta\, g^2)",
-    }[method["geometry"]]
+    formula = registry.constants("optim.geometries", method["geometry"].replace("-", "_"))["FORMULA"]
+    where = rf", \quad {formula}" if formula else ""
     scale, square = ("T", "T^2") if where else ("", "")
     scaled = f"{scale}g"
     norm, sign = rf"\lVert {scaled}\rVert", rf"\operatorname{{sign}}({scaled})"

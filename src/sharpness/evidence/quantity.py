@@ -5,6 +5,7 @@ the keys beside statement, quantity and test of a part in config/claims.yaml.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,19 +51,25 @@ class Results:
         job = next(job for job in self.study.runs.values() if job.id in self._histories)
         return 1 / job.read()["classes"]
 
-    def histories(self, runs: list[Job]) -> dict[int, pd.DataFrame]:
+    def histories(self, runs: list[Job], columns: Sequence[str] = ()) -> dict[int, pd.DataFrame]:
         """The histories of some training runs with the column status, by seed in ascending order.
 
         The last epoch of a diverged run has the test accuracy of chance.
 
+        Args:
+            runs: runs that differ by their seeds.
+            columns: what is asked for beside METRICS, as for read_histories.
+
         Raises:
             Unmeasured: a run is missing.
+            UserError: a history lacks a column.
         """
         missing = [job.id for job in runs if job.id not in self._histories]
         if missing:
             others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
             raise Unmeasured(f"run {missing[0]} is missing{others}")
-        found = {job.spec["seed"]: self._histories[job.id].copy() for job in sorted(runs, key=_seed)}
+        histories = dict(iter(read_histories(runs, columns).groupby("run_id"))) if columns else self._histories
+        found = {job.spec["seed"]: histories[job.id].copy() for job in sorted(runs, key=_seed)}
         for history in found.values():
             if history["status"].iloc[-1] == DIVERGED:
                 history.loc[history.index[-1], "test_accuracy"] = self.chance

@@ -19,12 +19,13 @@ METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 FURTHER_METRICS = ["test_nll", "test_ece"]
 
 
-def read_histories(jobs: Sequence[Job], columns: Sequence[str] = ()) -> pd.DataFrame:
+def read_histories(jobs: Sequence[Job], columns: Sequence[str] = (), if_there: Sequence[str] = ()) -> pd.DataFrame:
     """The histories of some training runs, one below the other in the order given.
 
     Args:
         jobs: the runs.
         columns: what is asked for beside epoch, learning_rate and METRICS. Histories may have more.
+        if_there: what is missing (NaN) in the histories that lack it.
 
     Returns:
         The columns run_id, status, epoch, learning_rate, METRICS and those asked for. A diverged run's last row has
@@ -34,37 +35,31 @@ def read_histories(jobs: Sequence[Job], columns: Sequence[str] = ()) -> pd.DataF
         UserError: as Job.read, or a history lacks a column.
     """
     asked = ["epoch", "learning_rate", *METRICS, *columns]
+    by_header = defaultdict(list)  # each history's job, status and text below its header
+    for job in jobs:
+        status = job.read()["status"]
+        header, _, body = job.data.read_text(encoding="utf-8").partition("\n")
+        by_header[header].append((job, status, body))
     parts = []
-    for header, members in _by_header(jobs).items():
+    for header, members in by_header.items():
+        present = header.split(",")
         for name in asked:
-            if name not in header.split(","):
+            if name not in present:
                 job = members[0][0]
                 raise UserError(f"{job.data}: no column '{name}'; delete {job.folder} and run again")
+        found = [*asked, *(name for name in if_there if name in present)]
         bodies = [body for _, _, body in members]
         # One parse of all texts together is many times faster than one for each.
-        frame = pd.read_csv(io.StringIO(header + "\n" + "".join(bodies)), usecols=asked, dtype=_types(asked))[asked]
+        text = io.StringIO(header + "\n" + "".join(bodies))
+        frame = pd.read_csv(text, usecols=found, dtype={name: float for name in found if name != "epoch"})
         epochs = [body.count("\n") for body in bodies]
         frame.insert(0, "run_id", np.repeat(np.array([job.id for job, _, _ in members], dtype=object), epochs))
         frame.insert(1, "status", np.repeat(np.array([status for _, status, _ in members], dtype=object), epochs))
         parts.append(frame)
-    if len(parts) == 1:
-        return parts[0]
     order = {job.id: index for index, job in enumerate(jobs)}
-    return pd.concat(parts).sort_values("run_id", key=lambda ids: ids.map(order), kind="stable", ignore_index=True)
-
-
-def _by_header(jobs: Sequence[Job]) -> dict[str, list[tuple[Job, str, str]]]:
-    """Each history's job, status and text below its header, by its header."""
-    found = defaultdict(list)
-    for job in jobs:
-        status = job.read()["status"]
-        header, _, body = job.data.read_text(encoding="utf-8").partition("\n")
-        found[header].append((job, status, body))
-    return found
-
-
-def _types(columns: Sequence[str]) -> dict[str, type]:
-    return {name: float for name in columns if name != "epoch"}
+    histories = pd.concat(parts) if len(parts) > 1 else parts[0]
+    histories = histories.sort_values("run_id", key=lambda ids: ids.map(order), kind="stable", ignore_index=True)
+    return histories.reindex(columns=["run_id", "status", *asked, *if_there])
 
 
 def read_problem(job: Job) -> pd.DataFrame:
@@ -99,9 +94,9 @@ def summarize(jobs: Sequence[Job]) -> pd.DataFrame:
     runs = pd.DataFrame(rows, columns=_spec_columns([job.spec for job in jobs]))
     runs.insert(0, "run_id", [job.id for job in jobs])
 
-    histories = read_histories(jobs)
+    histories = read_histories(jobs, if_there=FURTHER_METRICS)
     last = histories.drop_duplicates("run_id", keep="last").set_index("run_id")
-    final = last[METRICS].where(last["status"] == COMPLETED).add_prefix("final_")
+    final = last[[*METRICS, *FURTHER_METRICS]].where(last["status"] == COMPLETED).add_prefix("final_")
     best = (
         finite(histories)
         .groupby("run_id")
@@ -109,17 +104,8 @@ def summarize(jobs: Sequence[Job]) -> pd.DataFrame:
     )
     trained = last[["status", "epoch"]].rename(columns={"epoch": "epochs_trained"})
     runs = runs.join(trained, on="run_id").join(final, on="run_id").join(best, on="run_id")
-    return runs.join(_further(jobs), on="run_id")
-
-
-def _further(jobs: Sequence[Job]) -> pd.DataFrame:
-    """The final FURTHER_METRICS of the completed runs whose histories have them."""
-    having = [job for header, found in _by_header(jobs).items() for job, status, _ in found
-              if status == COMPLETED and set(FURTHER_METRICS) <= set(header.split(","))]  # fmt: skip
-    if not having:
-        return pd.DataFrame(columns=[f"final_{name}" for name in FURTHER_METRICS])
-    last = read_histories(having, FURTHER_METRICS).drop_duplicates("run_id", keep="last").set_index("run_id")
-    return last[FURTHER_METRICS].add_prefix("final_")
+    further = [f"final_{name}" for name in FURTHER_METRICS]
+    return runs[[*runs.columns.drop(further), *further]]
 
 
 def final_results(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from sharpness import files, paths, registry
+from sharpness.config import load_config
 from sharpness.datasets import prepared_digest, prepared_folder
 from sharpness.errors import UserError
 from sharpness.evidence import manifest
@@ -17,7 +18,7 @@ from sharpness.evidence.claims import judge_claims
 from sharpness.evidence.runs import csv_text, summarize
 from sharpness.jobs import TRAINING, Job, canonical
 from sharpness.scales import scale_names
-from sharpness.study import Study, load_config, load_study
+from sharpness.study import Study, load_study
 
 
 def verify(study: Study) -> list[str]:
@@ -34,15 +35,10 @@ def verify(study: Study) -> list[str]:
     """
     recorded = _read_manifest(study)
     findings = check(study, recorded)
+    findings += _check_content(study, {line.split(": ")[1] for line in findings})
     if recorded is None:
-        lost = f"missing: {paths.manifest(study.scale)}: no manifest that can be read; make the report"
-        return [*findings, lost, *_check_content(study)]
-    return [
-        *_check_config(study),
-        *findings,
-        *_check_hashes(recorded["report"]["files"]),
-        *_check_content(study),
-    ]
+        return [*findings, f"missing: {paths.manifest(study.scale)}: no manifest that can be read; make the report"]
+    return [*_check_config(study), *findings, *_check_hashes(recorded["report"]["files"])]
 
 
 def check(study: Study, recorded: dict | None = None) -> list[str]:
@@ -87,7 +83,7 @@ def _fault(job: Job) -> str | None:
         run = job.read()
     except UserError as error:
         return f"altered: {error}"
-    if canonical(run["spec"]) != canonical(job.spec):
+    if canonical(run.get("spec")) != canonical(job.spec):
         return f"altered: {job.run}: its spec is not the one that its folder is named for; run it again"
     return None
 
@@ -120,16 +116,18 @@ def _check_runs(jobs: dict[str, Job], recorded: dict) -> Iterator[str]:
 
 def _check_unexpected(study: Study) -> Iterator[str]:
     """Folders of jobs that are not the study's at this scale."""
+    kinds = [paths.results(study.scale) / kind for kind in (TRAINING, *registry.names("problems"))]
+    found = {folder for kind in kinds for folder in kind.glob("[!.]*") if folder.is_dir()}
+    unexpected = sorted(found - {job.folder for job in study.jobs.values()} - study.left_out)
+    if not unexpected:  # then the other scales need not be read
+        return
     elsewhere = {identity: job for other in _other_studies(study) for identity, job in other.jobs.items()}
-    for kind in (TRAINING, *registry.names("problems")):
-        folders = [folder for folder in (paths.results(study.scale) / kind).glob("[!.]*") if folder.is_dir()]
-        known = study.jobs.keys() | study.left_out
-        for folder in sorted(folder for folder in folders if folder.name not in known):
-            if folder.name in elsewhere:
-                home = elsewhere[folder.name].folder.parent
-                yield f"mixed: {folder}: belongs to another scale; move it to {home}, or delete it"
-            else:
-                yield f"stale: {folder}: {_reason(folder, study.jobs)}; delete it"
+    for folder in unexpected:
+        if folder.name in elsewhere:
+            home = elsewhere[folder.name].folder.parent
+            yield f"mixed: {folder}: belongs to another scale; move it to {home}, or delete it"
+        else:
+            yield f"stale: {folder}: {_reason(folder, study.jobs)}; delete it"
 
 
 def _other_studies(study: Study) -> Iterator[Study]:
@@ -170,7 +168,7 @@ def _check_record(study: Study, name: str, sound: dict[str, Job]) -> Iterator[st
     content = [path for path in study.artifact(name).files(study.scale) if path != record]
     try:
         made = json.loads(record.read_bytes())
-        files_then, jobs_then = made["files"], made["jobs"]
+        files_then, jobs_then = dict(made["files"]), dict(made["jobs"])
     except (OSError, ValueError, KeyError, TypeError):
         yield f"altered: {record}: not the record of an artifact; make {name} and the report again"
         return
@@ -182,11 +180,12 @@ def _check_record(study: Study, name: str, sound: dict[str, Job]) -> Iterator[st
         yield f"stale: {record.with_suffix('.csv')}: made from other jobs than it shows now; make {name} again"
 
 
-def _check_content(study: Study) -> Iterator[str]:
-    """Each artifact's CSV against what its jobs give now, where it and all of them are there."""
+def _check_content(study: Study, named: set[str]) -> Iterator[str]:
+    """Each artifact's CSV against what its jobs give now, where all of them are there and no finding names it yet."""
     for name, own in manifest.artifact_files(study).items():
         [table] = [path for path in own if path.suffix == ".csv"]
-        if not table.is_file() or any(_fault(job) for job in manifest.artifact_jobs(study, name)):
+        unusable = str(table) in named or not table.is_file()
+        if unusable or any(_fault(job) for job in manifest.artifact_jobs(study, name)):
             continue
         if table.read_text(encoding="utf-8") != csv_text(_data(study, name)):
             yield f"stale: {table}: not what its jobs give now; make {name} again"

@@ -1,9 +1,9 @@
 """The study's networks.
 
-A module of this package is a network of its name. It has a TITLE, a CITATION (a key of the bibliography) and its class
-as NETWORK, which takes (in_channels, num_classes) and, by keyword, sizes that have defaults: each a positive integer or
-a list of them, as its default is. A class that asks for `image_size` is given the images' side. Its `output_stride` is
-the smallest side that it can take.
+A module of this package is a network of its name. It has a TITLE, a CITATION (a key of the bibliography, or None) and
+its class as NETWORK, which takes (in_channels, num_classes) and, by keyword, sizes that have defaults: each a positive
+integer or a list of them, as its default is. A class that asks for `image_size` is given the images' side. Its
+`output_stride` is the smallest side that it can take.
 """
 
 import inspect

@@ -13,7 +13,7 @@ EXPANSION = 4
 class Bottleneck(nn.Module):
     """x + bn(conv1x1(relu(bn(conv3x3(relu(bn(conv1x1(bn(x)))))))), from in_channels to 4·width channels.
 
-    The shortcut holds no parameters: x is average-pooled where the block strides, and padded with channels of zeros.
+    The shortcut has no parameters: x is average-pooled where the block strides, and padded with channels of zeros.
     """
 
     def __init__(self, in_channels: int, width: int, stride: int):

@@ -1,5 +1,6 @@
 """BatchNorm in SAM's second pass."""
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -14,14 +15,23 @@ class frozen_statistics:  # named like torch.no_grad, and used like it
     One may be kept and entered at every step, which saves the search through the model. It knows the layers that the
     model had when it was made.
 
+    Only the forward pass has to lie inside; with activation checkpointing, which repeats it in the backward pass, that
+    one as well.
+
     Covers ``BatchNorm1d/2d/3d`` and ``SyncBatchNorm``. ``InstanceNorm``, which does not track by default, has no such
     switch.
 
     Args:
         model: the model that holds them.
+
+    Raises:
+        ValueError: A BatchNorm of the model is scripted or traced, which has made its tracking a constant.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        for name, module in model.named_modules():
+            if isinstance(module, torch.jit.ScriptModule) and "BatchNorm" in module.original_name:
+                raise ValueError(f"model: its BatchNorm {name!r} is scripted and always tracks; pass the eager model")
         self._layers = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         self._stopped: list[list[_BatchNorm]] = []  # by each entry that has not been left
 

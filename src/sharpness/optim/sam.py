@@ -1,13 +1,16 @@
 """Sharpness-Aware Minimization as an optimizer around any other (Foret et al. 2021)."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self, Unpack
 
 import torch
 from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from sharpness.optim.ascent import ascent_direction, ascent_step, step_factor
+from sharpness.optim.copies import Copies
+from sharpness.optim.groups import BALL, Group, Perturb, Settings, check_group, check_parameters, moves_of, perturbed
+from sharpness.optim.when import When, radius_factor
 
 
 class SAM(Optimizer):
@@ -23,36 +26,48 @@ class SAM(Optimizer):
         optimizer.second_step(zero_grad=True)  # back to w, then the base optimizer's step
 
     The parameter groups and the state are the base optimizer's own, so a learning-rate scheduler may hold either.
-    A group may have a ``rho`` and an ``adaptive`` of its own: the norm in ε runs over all groups together, then each
-    group's part is scaled by its rho. Weight decay belongs to the base optimizer and does not enter ε.
+    A group may have any of the settings below for itself, as a key of its own. Groups with the same p and normalization
+    share one ball: the norm in ε runs over all of them together, then each group's part is scaled by its rho. Weight
+    decay belongs to the base optimizer and does not enter ε. Where a group maximises, ε descends.
 
     The weights come back bit for bit, from copies that are made in place and kept between steps; no parameter ever
-    changes its storage. The copies are not part of ``state_dict()``, nor are p, geometry, eta and normalization.
+    changes its storage. The copies are not part of ``state_dict()``. An error in ``first_step`` or in a closure leaves
+    the weights at w.
 
     A parameter without a gradient is left out of ε. One that has a gradient in the first pass only is put back and
-    not updated; one that has it in the second pass only is updated from where it stands.
+    not updated; one that has it in the second pass only is updated from where it stands. A frozen parameter
+    (``requires_grad`` is false) is neither perturbed nor updated; an old gradient of its is dropped.
 
     Args:
         params: Parameters, named parameters or parameter groups, as for every torch optimizer.
         base_optimizer: The class of the optimizer that steps, such as ``torch.optim.SGD``; not one whose step needs a
-            closure (LBFGS).
+            closure (LBFGS), nor one with a setting named like one of these (Adadelta's rho).
         rho: Radius of the ball: a float, or a 0-dim tensor that may be changed in place between steps.
         adaptive: ASAM on every parameter of the group, T = |w|; short for geometry "absolute".
-        p: Metric of the ball, see :func:`sharpness.optim.ascent_step`, also for the three below.
+        p: Metric of the ball, see :func:`sharpness.ascent_step`, also for the three below.
         geometry: None follows ``adaptive``. "absolute-weights" adapts to the parameters whose name contains "weight"
             and needs ``model.named_parameters()``.
-        eta: The constant of the geometry.
-        normalization: "dual", "none" or "max".
+        eta, normalization: The constant of the geometry; "dual", "none" or "max".
+        perturb: Which parameters ε moves: True for all, a pattern for their names (``"*.bias"``) or several, or a
+            function of (name, parameter). The others are updated with the second gradient all the same.
+        when: In which steps to ascend, by default in all: a function of the step's number, from 0, that gives the
+            factor on rho, 0 for a plain step (:class:`Every`, :class:`Last`, :class:`After`). See ``ascends``.
         **base_kwargs: Passed to the base optimizer.
 
+    Attributes:
+        steps: Updates so far; part of ``state_dict()``.
+
     Raises:
-        ValueError: A setting is outside the family, or a geometry needs names that are not there.
+        ValueError: A setting is outside the family, a choice needs names that are not there, no parameter is chosen, a
+            parameter appears twice, or the base optimizer is one of those above.
     """
+
+    base_optimizer: Optimizer
 
     def __init__(
         self,
         params: ParamsT,
-        base_optimizer: type[Optimizer],
+        base_optimizer: Callable[..., Optimizer],
         rho: float | Tensor = 0.05,
         adaptive: bool = False,
         *,
@@ -60,73 +75,94 @@ class SAM(Optimizer):
         geometry: str | None = None,
         eta: float = 0.0,
         normalization: str = "dual",
+        perturb: Perturb = True,
+        when: When | None = None,
         **base_kwargs: Any,
     ) -> None:
-        self.geometry = geometry
-        self.ball = {"p": p, "eta": eta, "normalization": normalization}
-        ascent_step([], [], rho, geometry=geometry or "euclidean", adapted=[], **self.ball)  # a bad setting fails here
+        ball = dict(zip(BALL, (rho, adaptive, p, geometry, eta, normalization), strict=True))
+        check_group(ball)
+        self.when, self.steps = when, 0
+        self._perturb = perturb
+        self._copies = Copies()
+        super().__init__(params, {**ball, **base_kwargs})
+        if not any(any(group["perturbed"]) for group in self.param_groups):
+            raise ValueError("perturb: none of the parameters is chosen; name some that are there")
+        base = base_optimizer(self.param_groups, **base_kwargs)
+        _check_base(base)
+        self._hold(base)
+        self.defaults = {**base.defaults, **self.defaults}
 
-        super().__init__(params, {"rho": rho, "adaptive": adaptive, **base_kwargs})
-        if geometry == "absolute-weights" and "param_names" not in self.param_groups[0]:
-            raise ValueError("params: geometry 'absolute-weights' goes by names; pass model.named_parameters()")
-        self.base_optimizer = base_optimizer(self.param_groups, **base_kwargs)
-        self.param_groups = self.base_optimizer.param_groups
-        self.state = self.base_optimizer.state
-        self.defaults = {**self.base_optimizer.defaults, **self.defaults}
+    @classmethod
+    def wrap(cls, optimizer: Optimizer, **settings: Unpack[Settings]) -> Self:
+        """SAM around an optimizer that exists, whose groups and state it shares.
 
-        self._copies: dict[Tensor, Tensor] = {}
-        self._perturbed: list[Tensor] | None = None
+        Args:
+            optimizer: The optimizer that steps.
+            **settings: SAM's own arguments: rho, adaptive, p, geometry, eta, normalization, perturb, when.
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, which may set its own ``rho`` and ``adaptive``."""
-        rho = param_group.get("rho", self.defaults["rho"])
-        if not isinstance(rho, Tensor) and not rho >= 0:
-            raise ValueError(f"rho: the radius of a parameter group is {rho}; it must be at least 0")
-        if (self.defaults["adaptive"] or param_group.get("adaptive")) and self.geometry is not None:
-            raise ValueError(f"adaptive: geometry {self.geometry!r} holds for every group; pass one of the two")
-        super().add_param_group(param_group)
+        Raises:
+            ValueError: As for the constructor.
+        """
+        _check_base(optimizer)
+        return cls(optimizer.param_groups, lambda groups: optimizer, **settings)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group, which may have settings of its own.
+
+        Raises:
+            ValueError: As for the constructor; nothing has been added then.
+        """
+        if not isinstance(param_group["params"], Tensor | set):  # a set is torch's to refuse
+            param_group["params"] = list(param_group["params"])
+            check_parameters(param_group["params"])
+        for key in BALL:
+            param_group.setdefault(key, self.defaults[key])
+        perturb = param_group.pop("perturb", self._perturb)
+        if "base_optimizer" in self.__dict__:  # whose class may have more to do
+            self.base_optimizer.add_param_group(param_group)
+        else:
+            super().add_param_group(param_group)
+        try:
+            check_group(param_group)
+            param_group["perturbed"] = perturbed(param_group, perturb)
+        except Exception:
+            self.param_groups.pop()
+            raise
+
+    @property
+    def ascends(self) -> bool:
+        """Whether the next step has two passes: ``first_step`` and ``second_step``, or ``step`` with a closure.
+
+        Otherwise it is the base optimizer's own: ``step``, whose closure is not called.
+        """
+        return radius_factor(self.when, self.steps) > 0
 
     @torch.no_grad()
     def first_step(self, zero_grad: bool = False) -> None:
         """Move the weights to w + ε. Call it after the first backward pass.
 
         Raises:
-            RuntimeError: The weights are at w + ε already, or no parameter has a gradient.
+            RuntimeError: The weights are at w + ε already, this step is a plain one, no parameter has a gradient, or
+                one that is to be perturbed is sparse, complex or on another device than the others.
+            ValueError: A group's settings are outside the family.
         """
-        if self._perturbed is not None:
-            raise RuntimeError("first_step: the weights are perturbed already; call second_step before the next one")
-        weights: list[Tensor] = []
-        gradients: list[Tensor] = []
-        adapted: list[bool] = []
-        spans: list[slice] = []  # each group's part of the three lists
-        for group in self.param_groups:
-            start = len(weights)
-            for weight, flag in zip(group["params"], self._adapted(group), strict=True):
-                if (gradient := weight.grad) is not None:
-                    weights.append(weight)
-                    gradients.append(gradient)
-                    adapted.append(flag)
-            spans.append(slice(start, len(weights)))
-        if not weights:
-            raise RuntimeError("first_step: no parameter has a gradient; call loss.backward() before it")
-
-        geometry = self.geometry
-        if geometry is None:
-            geometry = "absolute" if all(adapted) else "absolute-weights" if any(adapted) else "euclidean"
-        directions, scale = ascent_direction(weights, gradients, geometry=geometry, adapted=adapted, **self.ball)
-
-        for weight in weights:
-            copy = self._copies.get(weight)
-            if copy is None or copy.dtype != weight.dtype or copy.device != weight.device:
-                self._copies[weight] = torch.empty_like(weight)
-        torch._foreach_copy_([self._copies[weight] for weight in weights], weights)
-        self._perturbed = weights
-        for group, span in zip(self.param_groups, spans, strict=True):
-            if weights[span]:
-                _add_scaled(weights[span], directions[span], step_factor(group["rho"], scale, directions))
+        if self._copies.held:
+            raise RuntimeError("first_step: the weights are perturbed already; call second_step or restore before it")
+        factor = radius_factor(self.when, self.steps)
+        if factor == 0:
+            raise RuntimeError("first_step: this step is a plain one (optimizer.ascends is false); call step() alone")
+        moves = moves_of(self.param_groups, factor)
+        self._copies.take(moves)
+        try:
+            for move in moves:
+                move.add()
+        except BaseException:
+            self.restore()
+            raise
         if zero_grad:
-            for weight in weights:  # zero_grad() does the same, more slowly
-                weight.grad = None
+            for group in self.param_groups:  # zero_grad() does the same, more slowly
+                for parameter in group["params"]:
+                    parameter.grad = None
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -135,76 +171,130 @@ class SAM(Optimizer):
         Raises:
             RuntimeError: first_step has not been called.
         """
-        if self._perturbed is None:
+        if not self._copies.held:
             raise RuntimeError("second_step: the weights are not perturbed; call first_step before it")
-        torch._foreach_copy_(self._perturbed, [self._copies[weight] for weight in self._perturbed])
-        self._perturbed = None
+        self._copies.put_back()
 
     def second_step(self, zero_grad: bool = False) -> None:
         """Put the weights back to w and let the base optimizer step. Call it after the second backward pass.
+
+        Step hooks that are registered on SAM fire around the base optimizer's step.
 
         Raises:
             RuntimeError: first_step has not been called.
         """
         self.restore()
-        self.base_optimizer.step()
-        self._opt_called = True  # LRScheduler looks for it; else it warns that step() has not been called
+        if self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks:
+            self._update_with_hooks()
+        else:  # firing none takes 20 µs
+            self._update()
         if zero_grad:
             self.zero_grad()
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Do both steps. Call it after the first backward pass.
+    def step(self, closure: Callable[[], Any] | None = None, *, scaler: GradScaler | None = None) -> Any:
+        """Do both steps, or in a plain step the base optimizer's. Call it after the first backward pass.
 
         Args:
             closure: Does the second forward and backward pass and returns the loss. The gradients are cleared for it.
+                A plain step does not call it and needs none.
+            scaler: Has scaled the losses of both passes. The first gradient is unscaled before ε is formed, and the
+                scaler decides on the update; an overflow in either pass lowers its scale at ``scaler.update()``.
 
         Returns:
-            What the closure returns: the loss at w + ε.
+            What the closure returns: the loss at w + ε. None in a plain step.
 
         Raises:
             RuntimeError: No closure is given. An exception of the closure's own leaves the weights at w.
         """
+        if not self.ascends:
+            self._update(scaler)
+            return None
         if closure is None:
             raise RuntimeError("step: SAM needs a closure for its second pass; or call first_step and second_step")
-        self.first_step(zero_grad=True)
+        if scaler is not None:
+            scaler.unscale_(self)  # the scaler takes SAM and its base optimizer for two, so each pass counts
         try:
+            self.first_step(zero_grad=True)
             with torch.enable_grad():
                 loss = closure()
-        except BaseException:
-            self.restore()
-            raise
-        self.second_step()
+        finally:
+            if self._copies.held:
+                self.restore()
+        self._update(scaler)
         return loss
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what ``state_dict()`` gave: the base optimizer's state and every group's settings.
+    def state_dict(self) -> dict[str, Any]:
+        """The base optimizer's state, every group's settings, and the number of steps.
 
-        The state of a base optimizer alone loads as well, and leaves ``rho`` and ``adaptive`` as they are. A ``rho`` in
-        a tensor stays that tensor, with the loaded value: where groups share it, the last one's.
+        Raises:
+            RuntimeError: The weights are at w + ε, so the model's state would be saved with them there.
         """
+        if self._copies.held:
+            raise RuntimeError("state_dict: the weights are at w + ε; call second_step or restore before saving")
+        return super().state_dict() | {"steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the state of a SAM, or of a base optimizer alone, which leaves SAM's own settings as they are.
+
+        A ``rho`` in a tensor stays that tensor, with the loaded value: where groups share it, the last one's.
+
+        Raises:
+            RuntimeError: The weights are at w + ε.
+            ValueError: The groups are others, or a group's settings are outside the family; nothing is loaded then.
+        """
+        if self._copies.held:
+            raise RuntimeError("load_state_dict: the weights are at w + ε; call restore before loading")
         before = self.param_groups
+        for group, saved in zip(before, state_dict["param_groups"], strict=False):  # torch compares their numbers
+            check_group(group | {key: saved[key] for key in BALL if key in saved})
         super().load_state_dict(state_dict)
         for group, old in zip(self.param_groups, before, strict=True):
-            group.setdefault("rho", old["rho"])
-            group.setdefault("adaptive", old["adaptive"])
+            for key in (*BALL, "perturbed"):
+                group.setdefault(key, old[key])
             if isinstance(old["rho"], Tensor):
                 group["rho"] = old["rho"].copy_(torch.as_tensor(group["rho"]))
         self.base_optimizer.__setstate__({"state": self.state, "param_groups": self.param_groups})
+        self.steps = state_dict.get("steps", self.steps)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copying and pickling keep; torch's optimizers keep their groups and state alone."""
-        own = ("base_optimizer", "geometry", "ball", "_copies", "_perturbed")
+        own = ("base_optimizer", "when", "steps", "_perturb", "_copies")
         return super().__getstate__() | {name: getattr(self, name) for name in own}
 
-    def _adapted(self, group: dict[str, Any]) -> list[bool]:
-        """For each parameter of the group, whether T follows its size."""
-        if self.geometry == "absolute-weights":
-            return ["weight" in name for name in group["param_names"]]
-        return [group["adaptive"]] * len(group["params"])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "base_optimizer" in state:  # a copy; otherwise loading, where it is there already
+            self._hold(self.base_optimizer)
+
+    def _hold(self, base: Optimizer) -> None:
+        """Share the base optimizer's groups and state, and count its updates, whoever calls its step."""
+        self.base_optimizer = base
+        self.param_groups = base.param_groups
+        self.state = base.state
+        base.register_step_post_hook(self._count)
+
+    def _count(self, *_: Any) -> None:
+        self.steps += 1
+
+    def _update(self, scaler: GradScaler | None = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if not parameter.requires_grad:
+                    parameter.grad = None
+        if scaler is None:
+            self.base_optimizer.step()
+        else:
+            scaler.step(self.base_optimizer)
+        self._opt_called = True  # LRScheduler looks for it; else it warns that step() has not been called
+
+    # step() fires SAM's hooks itself, as every torch optimizer's does.
+    _update_with_hooks = Optimizer.profile_hook_step(_update)
 
 
-def _add_scaled(weights: list[Tensor], directions: Sequence[Tensor], factor: float | Tensor) -> None:
-    if isinstance(factor, Tensor):
-        torch._foreach_add_(weights, torch._foreach_mul(directions, factor))
-    else:
-        torch._foreach_add_(weights, directions, alpha=factor)
+def _check_base(base: Optimizer) -> None:
+    if isinstance(base, SAM):
+        raise ValueError("base_optimizer: this is a SAM already; wrap the optimizer inside it")
+    if isinstance(base, torch.optim.LBFGS):
+        raise ValueError("base_optimizer: LBFGS takes several passes a step by itself; choose another")
+    if clash := [key for key in BALL if key in base.defaults]:
+        raise ValueError(f"base_optimizer: {type(base).__name__} has a {clash[0]!r} of its own; choose another")

@@ -38,10 +38,10 @@ def expand_problems(scale: str, design: dict, settings: dict, file: str) -> tupl
     problems, parts = {}, {}
     for name, entry in design["problems"].items():
         key = f"problems.{name}"
-        module = registry.load("problems", entry["kind"], f"{file}: {key}")
+        module = registry.load("problems", entry["kind"], f"{file}: {key}.kind")
         values = {key: value for key, value in entry.items() if key not in ("kind", "section", "split")}
         values |= own.get(name, {})
-        where = scale_file(scale) if name in own else file
+        where = f"{scale_file(scale)} (over {file})" if name in own else file
         slug, split = entry["kind"].replace("_", "-"), entry.get("split")
         specs = {name: (slug, values)}
         if split is not None:

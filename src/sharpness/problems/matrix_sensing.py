@@ -1,5 +1,6 @@
 """Matrix sensing by GD, SAM and USAM over many draws (the original's Section V and Appendix B)."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ class Settings:
         for method in self.methods:
             require(method in METHODS, f"methods has '{method}'; choose from: {', '.join(METHODS)}")
         for rho in self.rho:
-            require(rho >= 0, f"rho has {rho:g}; a radius is at least 0")
+            require(0 <= rho < math.inf, f"rho has {rho:g}; a radius is finite and at least 0")
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
 
 

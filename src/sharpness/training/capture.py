@@ -15,7 +15,7 @@ class CapturedStep:
     changes between steps must be in tensors on the device: the learning rates are moved into some. The logits are the
     recording's own buffer, which the next call overwrites.
 
-    Recording takes some steps for warm-up, which libraries need to choose their kernels and the optimizer to make its
+    Recording takes some steps for warm-up, in which libraries choose their kernels and the optimizer makes its
     momentum; afterwards weights, statistics, momentum and random state are as they were. Momentum that did not exist
     before is left at zero, from which SGD's next step is its first.
     """

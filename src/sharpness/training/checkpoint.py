@@ -1,4 +1,4 @@
-"""Checkpoints that a killed run continues from: atomic, verified, never trusted with code."""
+"""Checkpoints from which a killed run continues: written atomically, verified, and read without running code."""
 
 import hashlib
 import io
@@ -14,8 +14,8 @@ from sharpness import files
 # Raise the number when the state that the training loop saves gets another layout.
 MAGIC = b"sharpness checkpoint 3 "
 
-# Waiting for the disk would slow runs of short epochs by several percent, and they have little to lose when the power
-# fails: a checkpoint is synced where it follows the last one by at least this time (seconds).
+# Waiting for the disk would slow runs of short epochs by several percent, and they lose little when the power fails:
+# a checkpoint is synced only if the last one was saved at least this long before (seconds).
 SYNC_INTERVAL = 1.0
 
 torch.serialization.set_crc32_options(False)  # the SHA-256 guards the content
@@ -34,7 +34,7 @@ class CheckpointFile:
         self._saved_at = time.monotonic()
 
     def save(self, state: dict) -> None:
-        """Replace the checkpoint. `state` holds tensors, numbers, strings, lists and dicts."""
+        """Replace the checkpoint. `state` has tensors, numbers, strings, lists and dicts."""
         buffer = io.BytesIO()
         torch.save({"identity": self.identity, **state}, buffer)
         sync = time.monotonic() - self._saved_at >= SYNC_INTERVAL
@@ -54,13 +54,10 @@ class CheckpointFile:
             return None
         except OSError as error:
             return self._set_aside(f"unreadable ({error.strerror})")
-        start = len(_first_line(b""))
-        if content[:start] != _first_line(content[start:]):
-            return self._set_aside("cut short, corrupt or of another version")
         try:
-            state = torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:
-            return self._set_aside("not a plain checkpoint")
+            state = unpack(content)
+        except ValueError as reason:
+            return self._set_aside(reason)
         if state["identity"] != self.identity:
             return self._set_aside(f"of another run, or of other data ({state['identity']['id']})")
         return state
@@ -69,10 +66,28 @@ class CheckpointFile:
         """Delete the checkpoint of a run that is complete."""
         self.path.unlink(missing_ok=True)
 
-    def _set_aside(self, reason: str) -> None:
+    def _set_aside(self, reason: object) -> None:
         aside = self.path.with_suffix(".unusable")
         self.path.replace(aside)
-        print(f"sharpness: warning: {self.path} is {reason}; kept as {aside}, starting afresh", file=sys.stderr)
+        print(
+            f"sharpness: warning: {self.path} is {reason}; kept as {aside}, starting afresh",
+            file=sys.stderr,
+        )
+
+
+def unpack(content: bytes | memoryview) -> dict:
+    """The state in a checkpoint's content, on the CPU, with the identity of the run that it belongs to.
+
+    Raises:
+        ValueError: why it cannot be used.
+    """
+    start = len(_first_line(b""))
+    if content[:start] != _first_line(content[start:]):
+        raise ValueError("cut short, corrupt or of another version")
+    try:
+        return torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError("not a plain checkpoint") from None
 
 
 def _first_line(payload: bytes | memoryview) -> bytes:

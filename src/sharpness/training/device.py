@@ -1,4 +1,4 @@
-"""Which device a run uses, and one GPU slot for each run that uses a GPU."""
+"""Which device a run uses: the CPU, or a slot of a GPU."""
 
 import os
 import tempfile
@@ -18,9 +18,9 @@ POLL_SECONDS = 1.0
 
 @contextmanager
 def claim_device(name: str, runs_per_gpu: int = 1) -> Iterator[torch.device]:
-    """Yield the CPU, or a GPU that this process holds a slot of until the context ends.
+    """Yield the CPU, or a GPU of which this process has a slot until the context ends.
 
-    A slot is a file lock, which the operating system frees when its holder dies, however it dies. Without a free slot
+    A slot is a file lock, which the operating system frees when the process ends, however it ends. If no slot is free,
     this waits for one.
 
     Args:

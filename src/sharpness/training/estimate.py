@@ -15,10 +15,10 @@ from sharpness.jobs import Job
 from sharpness.training.device import configure
 from sharpness.training.step import autocast, build_training, settings_in
 
-# A timing is trusted once it lasts this long (seconds); slow devices reach it with a few images, fast ones repeat.
+# A timing is trusted if it takes this long (seconds): a slow device needs a few images for it, a fast one repetitions.
 LONG_ENOUGH = 1.0
 
-# Starting a job: imports, and reading the data set.
+# What a job takes beside training and testing: imports, and reading the data set.
 START_SECONDS = 3.0
 
 

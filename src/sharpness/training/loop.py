@@ -56,15 +56,15 @@ def train(
         spec: the run's spec.
         data: its data set, on the device.
         device: where to compute; `sharpness.training.device.configure` has been called.
-        checkpoint: where a stopped run continues from. It is saved after every epoch but the last, and in mid-epoch
-            when SIGTERM or SIGINT asks the run to stop.
+        checkpoint: where a stopped run continues from. It is saved after every epoch but the last, and in the
+            middle of one when SIGTERM or SIGINT asks the run to stop.
         cuda_graph: on a GPU, replay each step as one CUDA graph.
         show_progress: show a progress bar of epochs.
 
     Raises:
         SettingError: a setting of the network, the optimizer, the loss or the batch is impossible, alone or with the
             data.
-        Interrupted: a signal stopped the run; the checkpoint holds it.
+        Interrupted: a signal stopped the run; it can continue from its checkpoint.
     """
     images, batch_size = len(data.train_labels), spec["batch_size"]
     with setting("batch_size"):
@@ -76,7 +76,7 @@ def train(
     probe = Probe(data, batch_size)
     logits = torch.zeros(images, data.classes, device=device)  # of the epoch's first passes, in the order shown
     history: list[dict[str, float]] = []
-    done, seconds, cpu_seconds = 0, 0.0, 0.0  # images of the epoch at hand; times before this resumption
+    done, seconds, cpu_seconds = 0, 0.0, 0.0  # images done of this epoch; times before this resumption
 
     def state() -> dict:
         return {
@@ -185,7 +185,7 @@ def _check_batch(batch_size: int, images: int) -> None:
 
 
 def _score(loss: SmoothedLoss, logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean loss and accuracy as numbers: the one wait for the device in an epoch's pass."""
+    """Mean loss and accuracy as numbers, which waits for the device: once an epoch, not once a batch."""
     correct = (logits.argmax(dim=1) == labels).sum()
     return loss(logits.double(), labels).item(), correct.item() / len(labels)
 

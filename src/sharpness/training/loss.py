@@ -11,7 +11,7 @@ from sharpness.errors import SettingError
 class SmoothedLoss:
     """KL(target ‖ softmax(logits)) in nats, averaged over the batch.
 
-    The target holds 1 − s on the label and s/(K − 1) on each other class (label smoothing, Szegedy et al. 2016, with
+    The target has 1 − s on the label and s/(K − 1) on each other class (label smoothing, Szegedy et al. 2016, with
     the label left out of the uniform part). Its minimum is 0; a uniform predictor gives log K minus the target's
     entropy.
 

@@ -72,6 +72,10 @@ class LearningCurves(ShowsExperiment, Figure):
         columns = ["label", "method", "rho", "curve", "seeds", "status", "epoch", "learning_rate", *QUANTITIES]
         return pd.concat(curves, ignore_index=True)[columns]
 
+    def caption(self, study: Study) -> str:
+        network = titles.sized_network(self.jobs(study)[0].spec)
+        return f"{self.title}, on {network}: test loss and test accuracy by epoch, {titles.training(study)}."
+
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """The test loss around each drop of the learning rate, in the seed shown; the final results by method."""
         results = final_results(summarize(self.jobs(study)), ["method", "rho"])
@@ -83,7 +87,7 @@ class LearningCurves(ShowsExperiment, Figure):
         }
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
-        shown = self.shown(study)
+        shown, data = self.shown(study), data[np.isfinite(data["test_loss"])]
         panels = []
         for axes, (quantity, title) in zip(drawing.axes, QUANTITIES.items(), strict=True):
             series = {}
@@ -218,7 +222,7 @@ def _drops(data: pd.DataFrame, shown: str) -> dict:
         {"label": label, "changes": [(losses.at[label, epoch], losses.at[label, epoch + 1]) for epoch in epochs]}
         for label in curves["label"].unique()
     ]
-    return {"epochs": epochs, "seed": shown, "rows": rows}
+    return {"epochs": epochs, "curve": shown, "rows": rows}
 
 
 def _value(value: float, mean: float | None) -> str:

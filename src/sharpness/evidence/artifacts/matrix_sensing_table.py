@@ -94,7 +94,7 @@ def _compared(row: dict) -> dict:
         "what": f"{titles.STEPS[row['method']]}, step {row['step']}",
         "published": printed,
         "ours": median,
-        "orders": math.log10(median / printed) if median <= LARGEST_LOSS else None,
+        "orders": math.log10(median / printed) if 0 < median <= LARGEST_LOSS else None,
         "low": row["loss_min"],
         "high": row["loss_max"],
         "n": row["draws"],

@@ -4,16 +4,52 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sharpness.errors import not_known
 from sharpness.evidence import titles
 from sharpness.evidence.artifact import Content, ShowsExperiment, Table
 from sharpness.evidence.formatting import DIVERGED, Markdown
 from sharpness.evidence.runs import final_results, summarize
+from sharpness.settings import require
 from sharpness.study import Study
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published accuracy of a method on a network, and in what its training differs from the study's.
+
+    Attributes:
+        nll, ece: negative log-likelihood (nats) and expected calibration error on the test set, where printed.
+    """
+
+    network: str
+    method: str
+    accuracy: float
+    source: str
+    differs: str
+    rho: float | None = None
+    nll: float | None = None
+    ece: float | None = None
+
+    def __post_init__(self) -> None:
+        require(0 < self.accuracy <= 1, f"accuracy is {self.accuracy:g}; it is a share, above 0 up to 1")
+        require((self.nll or 0) >= 0, f"nll is {self.nll}; it must be at least 0")
+        require(0 <= (self.ece or 0) <= 1, f"ece is {self.ece}; it is a share, from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodTable(ShowsExperiment, Table):
     """Final test accuracy by network (rows) and method with its radius (columns), the best of each network bold."""
+
+    Published = Published
+
+    def check(self, study: Study) -> None:
+        super().check(study)
+        networks = {job.spec["network"] for job in self.jobs(study)}
+        for row in self.published:
+            require(row.network in networks, f"config/published.yaml: {not_known('network', row.network, networks)}")
+            require(
+                row.method in study.methods, f"config/published.yaml: {not_known('method', row.method, study.methods)}"
+            )
 
     def data(self, study: Study) -> pd.DataFrame:
         """The columns of final_results by network, method and rho; and best."""
@@ -65,7 +101,22 @@ class MethodTable(ShowsExperiment, Table):
                 "spread": best["accuracy_std"].max(skipna=False),
                 "by_method": {row["method"]: row for row in rows.to_dict("records")},
             }
-        return {"networks": networks}
+        compared = [
+            {
+                **vars(row),
+                "what": f"{titles.method(study, row.method, row.rho)} on {titles.network(row.network)}",
+                "ours": _ours(data, row),
+            }
+            for row in self.published
+        ]
+        return {"networks": networks, "compared": compared}
+
+
+def _ours(data: pd.DataFrame, row: Published) -> dict | None:
+    """Our results of a published row's network, method and radius, if they were trained."""
+    same = (data["network"] == row.network) & (data["method"] == row.method)
+    same &= data["rho"].isna() if row.rho is None else data["rho"] == row.rho
+    return next(iter(data[same].to_dict("records")), None)
 
 
 def _cell(row, form: Markdown) -> str:

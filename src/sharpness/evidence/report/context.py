@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,8 @@ from sharpness.evidence import titles
 from sharpness.evidence.runs import read_problem
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from sharpness.jobs import DIVERGED
-from sharpness.scales import scale_names
-from sharpness.study import Study, load_study
+from sharpness.scales import read_scale, scale_names
+from sharpness.study import Study
 
 # The scale that trains as the original's authors did.
 ORIGINAL = "paper"
@@ -28,20 +29,20 @@ def read_context(study: Study) -> dict:
         UserError: a file is missing or cannot be read.
     """
     runs = _read_csv(paths.runs(study.scale))
-    classes = next(iter(study.runs.values())).read()["classes"]
+    classes = _classes(study)
     return {
         "study": study,
         "scale": study.scale,
         "settings": study.settings,
         "training": study.training,
         "steps": titles.STEPS,
-        "networks": {name: _network(name, size) for name, size in study.settings["networks"].items()},
+        "networks": {name: _network(name, size) for name, size in _sizes(study).items()},
         "data_citation": registry.constants("datasets", study.settings["dataset"]["name"])["CITATION"],
         "deviations": deviations(study),
         "badge": badge(study),
         "radii": {name: _radii(study, name) for name in study.methods},
         "classes": classes,
-        "uniform_loss": uniform_loss(study.training["label_smoothing"], classes),
+        "uniform_loss": uniform_loss(study.training["label_smoothing"], classes) if classes else None,
         "runs": {"n": len(runs), "diverged": int((runs["status"] == DIVERGED).sum())},
         "artifacts": {name: _read_record(artifact.record(study.scale)) for name, artifact in study.artifacts.items()},
         "problems": {name: _problem(study, name) for name in study.problems},
@@ -66,7 +67,7 @@ def deviations(study: Study) -> list[dict]:
     """What differs between this scale and the original: what, here, original."""
     if study.scale == ORIGINAL or ORIGINAL not in scale_names():
         return []
-    here, original = _described(study.settings), _described(load_study(ORIGINAL).settings)
+    here, original = _described(study.settings), _described(read_scale(ORIGINAL, Path()))
     return [
         {"what": what, "here": here[what], "original": original.get(what)}
         for what in here
@@ -89,11 +90,9 @@ def claims(study: Study, judged: pd.DataFrame) -> dict:
         UserError: a finding has not been judged.
     """
     by_name = {row["claim"]: row for row in judged.astype(object).where(judged.notna(), None).to_dict("records")}
-    for claim in study.claims:
-        if claim.name not in by_name:
-            raise UserError(
-                f"{paths.claims(study.scale)}: has no {claim.name}; make it again: sharpness claims --theory"
-            )
+    for name in [entry.name for claim in study.claims for entry in (claim, *claim.parts)]:
+        if name not in by_name:
+            raise UserError(f"{paths.claims(study.scale)}: no row for {name}; make it again: snakemake --cores all")
     rows = [
         {**by_name[claim.name], "parts": [dict(by_name[part.name]) for part in claim.parts]} for claim in study.claims
     ]
@@ -101,7 +100,7 @@ def claims(study: Study, judged: pd.DataFrame) -> dict:
     criteria = list(dict.fromkeys(part["criterion"] for part in parts))
     for part in parts:
         part["criterion"] = criteria.index(part["criterion"]) + 1
-        part["n"] = None if part["n"] is None else int(part["n"])
+        part |= {key: None if part[key] is None else int(part[key]) for key in ("n", "needed")}
     theory = [row for row in rows if row["section"] in study.theory]
     rows = [row for row in rows if row["section"] not in study.theory]
     return {
@@ -120,11 +119,24 @@ def _counts(rows: list[dict]) -> dict[str, int]:
     return {verdict: count for verdict, count in counts.items() if count}
 
 
+def _classes(study: Study) -> int | None:
+    """How many classes the data have, by the first run that says it."""
+    for job in study.runs.values():
+        with suppress(UserError):
+            return job.read().get("classes")
+    return None
+
+
 def _problem(study: Study, name: str) -> dict:
     """A toy problem: its settings, and what its kind sums up of its data."""
     job = study.problems[name]
     summary = getattr(registry.load("problems", job.kind, name), "summary", None)
     return {"settings": job.spec, "summary": summary(read_problem(job)) if summary else {}}
+
+
+def _sizes(study: Study) -> dict[str, dict]:
+    """The sizes of each network that the scale names or an experiment trains."""
+    return {job.spec["network"]: {} for job in study.runs.values()} | study.settings["networks"]
 
 
 def _network(name: str, size: dict) -> dict:
@@ -159,7 +171,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_record(path: Path) -> dict:
     _require(path)
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path}: cut short or not JSON; delete it and make it again: snakemake --cores all") from None
 
 
 def _require(path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jinja2
 
+from sharpness.errors import UserError
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import FILTERS, embedded
 from sharpness.evidence.manifest import total_cost
@@ -26,7 +27,7 @@ def fill_in(study: Study, manifest: dict, findings: list[str]) -> str:
         findings: what is wrong with the results, as sharpness.evidence.verify.check gives it.
 
     Raises:
-        UserError: a file that the report quotes is missing.
+        UserError: a file that the report quotes is missing, or the text refers to a table that it does not show.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(SOURCES),
@@ -45,7 +46,8 @@ def fill_in(study: Study, manifest: dict, findings: list[str]) -> str:
         "data_title": FILTERS["plain"](study.settings["dataset"]["title"]),
     }
     writer = _Writer(study, context, environment)
-    sections = [writer.section(name) for name in study.sections]
+    texts = {name: writer.render(f"sections/{name}.md") for name in study.sections}
+    sections = [writer.section(name, text) for name, text in texts.items()]
     return _numbered(writer.render("report.md", sections=sections))
 
 
@@ -60,9 +62,8 @@ class _Writer:
         own = {"show": self._show, "ref": self._ref, "facts": self._facts, "number": _number}
         return self.environment.get_template(template).render(self.context | own | more)
 
-    def section(self, name: str) -> str:
-        """A section's text; below it, what its text has not shown of its artifacts, its findings and its cost."""
-        text = self.render(f"sections/{name}.md")
+    def section(self, name: str, text: str) -> str:
+        """A section's text; below it, what no text has shown of its artifacts, its findings and its cost."""
         artifacts = [artifact for artifact in self.study.artifacts.values() if artifact.section == name]
         rest = [self._show(artifact.name) for artifact in artifacts if artifact.name not in self.shown]
         jobs = {job.id for artifact in artifacts for job in artifact.jobs(self.study)}
@@ -115,4 +116,9 @@ def _number(name: str) -> str:
 def _numbered(text: str) -> str:
     """The supplementary tables, numbered in the order of their captions."""
     captions = re.findall("^: \\*\\*Table \x02(\\w+)\x03", text, re.MULTILINE)
+    for name in NUMBER.findall(text):
+        if name not in captions:
+            raise UserError(
+                f"{SOURCES}: the text refers to {name}, which it does not show; show it, or do not refer to it"
+            )
     return NUMBER.sub(lambda found: f"S{captions.index(found[1]) + 1}", text)

@@ -1,0 +1,53 @@
+"""How many values would probably decide a test that is still inconclusive: a power calculation."""
+
+import numpy as np
+
+from sharpness.evidence.verdicts import decide, of_share, on_side, share_interval, t_quantile
+
+PROMISED = 0.8  # of the studies with so many values are decided
+MOST = 1000
+QUANTILES = (np.arange(2000) + 0.5) / 2000
+
+
+def values_needed(values: np.ndarray, test: dict, level: float) -> int | None:
+    """The smallest number of values with which a test of config/claims.yaml is decided in PROMISED of all studies.
+
+    It takes the truth to be what was observed: for a mean a normal distribution with the sample's mean and standard
+    deviation, for a share the sample's share.
+
+    Returns:
+        The number, None if the values have no spread to go by or if it is above MOST.
+    """
+    if len(values) < 2 or not (of_share(test) or np.isfinite(values).all()):
+        return None
+    fewest, most = test["minimum"], MOST
+    if share_decided(values, test, level, most) < PROMISED:
+        return None
+    while fewest < most:  # the share decided grows with n, but for the steps of a count
+        middle = (fewest + most) // 2
+        if share_decided(values, test, level, middle) >= PROMISED:
+            most = middle
+        else:
+            fewest = middle + 1
+    return most
+
+
+def share_decided(values: np.ndarray, test: dict, level: float, n: int) -> float:
+    """The share of studies with n values each that the test decides, one way or the other.
+
+    A mean's interval has the half-width h = t s/√n. Given s, whose square is σ²χ²/(n − 1), the mean is normal, so that
+    the share decided is a mean over s of normal probabilities, taken here at QUANTILES of both.
+    """
+    if of_share(test):
+        from scipy.stats import binom
+
+        counts = np.arange(n + 1)
+        decided = np.logical_or(*decide(test, counts / n, *share_interval(counts, n, level)))
+        return float(binom.pmf(counts, n, on_side(values, test).mean()) @ decided)
+    from scipy.stats import chi2, norm
+
+    deviation = values.std(ddof=1)
+    means = values.mean() + deviation / n**0.5 * norm.ppf(QUANTILES)
+    spreads = deviation * np.sqrt(chi2.ppf(QUANTILES[::20] + QUANTILES[0], n - 1) / (n - 1))
+    half = t_quantile(level, n) * spreads[:, np.newaxis] / n**0.5
+    return float(np.logical_or(*decide(test, means, means - half, means + half)).mean())

@@ -1,0 +1,159 @@
+"""Training in a time box, without Snakemake: what a scale still lacks, several runs at a time, until the time is up.
+
+It is for a machine that is there for a while only: a notebook service, a preemptible node, a borrowed GPU.
+"""
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from sharpness import paths
+from sharpness.errors import UserError
+from sharpness.evidence.formatting import duration
+from sharpness.jobs import Job
+from sharpness.study import Study
+
+# Before the end of the time runs are asked to stop, so that their checkpoints are written by then (seconds).
+GRACE = 20.0
+POLL_SECONDS = 0.2
+# How a run ends that was asked to stop: with its checkpoint saved, or before it had anything to save.
+STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
+
+
+def work(study: Study, minutes: float, at_once: int, options: list[str]) -> int:
+    """Train the study's missing runs in its order until the time is up; SIGTERM and SIGINT are the end of the time.
+
+    Args:
+        study: the study at its scale.
+        minutes: the time, its end included: runs that are not finished by then have saved their checkpoints.
+        at_once: runs at a time.
+        options: of `sharpness train`, for every run.
+
+    Returns:
+        How many runs failed; their logs say why.
+
+    Raises:
+        UserError: Snakemake or another `work` is running here.
+    """
+    end = time.monotonic() + 60 * minutes - min(GRACE, 15 * minutes)
+    waiting = [job for job in study.runs.values() if not job.is_finished()]
+    running: dict[str, subprocess.Popen] = {}
+    failed = 0
+    show = tqdm(total=len(study.runs), initial=len(study.runs) - len(waiting), unit=" runs", disable=not _is_terminal())
+    with _alone(), _stop_on_signals() as is_stopped, show:
+        while (waiting or running) and not is_stopped() and time.monotonic() < end:
+            while waiting and len(running) < at_once:
+                job = waiting.pop(0)
+                running[job.id] = _start(study, job, at_once, options)
+            time.sleep(POLL_SECONDS)
+            for identity in [identity for identity, process in running.items() if process.poll() is not None]:
+                code = running.pop(identity).returncode
+                failed += code != 0
+                show.update(code == 0)
+                tqdm.write(_outcome(study, identity, code))
+        for process in running.values():
+            process.terminate()
+        for identity, process in running.items():
+            try:
+                code = process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = STOPPED[0]  # the checkpoint of its last epoch is there
+            failed += code not in (0, *STOPPED)
+            tqdm.write(_outcome(study, identity, code))
+    print(remaining(study, at_once))
+    return failed
+
+
+def remaining(study: Study, at_once: int) -> str:
+    """How many runs are finished and missing, and the time that these take if they are like finished ones.
+
+    Raises:
+        UserError: a finished run's files are not what it wrote.
+    """
+    seconds = defaultdict(list)
+    for job in study.runs.values():
+        if job.is_finished():
+            seconds[_kind(job)].append(job.read()["cost"]["seconds"])
+    missing = [job for job in study.runs.values() if not job.is_finished()]
+    text = f"scale {study.scale}: {len(study.runs) - len(missing)} of {len(study.runs)} runs are finished"
+    if not missing:
+        return text
+    known = [statistics.median(seconds[_kind(job)]) for job in missing if _kind(job) in seconds]
+    text += f", {len(missing)} remain"
+    if known:
+        text += f"; {len(known)} of them take about {duration(sum(known) / at_once)}, {at_once} at a time"
+    if len(known) < len(missing):
+        text += f"; {len(missing) - len(known)} are of kinds that none has finished of"
+    return text
+
+
+def _start(study: Study, job: Job, at_once: int, options: list[str]) -> subprocess.Popen:
+    log = paths.log(study.scale, job.id)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    source = str(Path(__file__).parents[1])
+    words = [sys.executable, "-m", "sharpness", "train", "--scale", study.scale, "--run", job.id]
+    with log.open("w") as output:
+        return subprocess.Popen(
+            [*words, "--runs-per-gpu", str(at_once), *options],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this process, which stops its runs
+        )
+
+
+def _outcome(study: Study, identity: str, code: int) -> str:
+    if code in STOPPED:
+        return f"{identity}: stopped; the next call continues it"
+    lines = paths.log(study.scale, identity).read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1] if lines else f"{identity}: ended with status {code} and said nothing"
+
+
+def _kind(job: Job) -> tuple[str, str]:
+    return job.spec["network"], job.spec["optimizer"]
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the lock that Snakemake holds, too: two trainings of one run would share a checkpoint."""
+    Path(".snakemake").mkdir(exist_ok=True)
+    lock = FileLock(".snakemake/running.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"snakemake or another `sharpness work` is running in {os.getcwd()}; wait for it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator:
+    """Yield a function that says whether SIGTERM or SIGINT has come."""
+    received: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    previous = [
+        signal.signal(number, lambda received_number, frame: received.append(received_number)) for number in numbers
+    ]
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,178 @@
+"""Training in a time box, and carrying results from one machine to another."""
+
+import io
+import json
+import signal
+import sys
+import tarfile
+from contextlib import chdir
+from pathlib import Path
+
+import projects
+import pytest
+import synthetic
+
+from sharpness.archive import export_results, import_results
+from sharpness.errors import UserError
+from sharpness.study import load_study
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def work(*words: str) -> list[str]:
+    return [sys.executable, "-m", "sharpness", "work", "--scale", "smoke", "--device", "cpu", *words]
+
+
+def finished(folder: Path) -> list[Path]:
+    return sorted(folder.glob("results/smoke/training/*/run.json"))
+
+
+@pytest.mark.pipeline
+def test_stopped_carried_elsewhere_and_finished_the_histories_are_those_of_snakemake(tmp_path):
+    here, there = (projects.copy(tmp_path / name) for name in ("here", "there"))
+    runs = load_study("smoke", here).runs
+    box = projects.start(here, *work("--minutes", "10", "--at-once", "2"))
+    assert projects.wait_for(lambda: len(finished(here)) >= 3, box, seconds=120)
+    box.send_signal(signal.SIGTERM)
+    output, _ = box.communicate()
+    done = len(finished(here))
+    assert box.returncode == 0, output
+    assert f"scale smoke: {done} of {len(runs)} runs are finished, {len(runs) - done} remain" in output
+    assert not projects.running_below(here)
+
+    packed = projects.run(here, *work("--export", str(tmp_path / "box.tar.gz")))
+    assert packed.returncode == 0, packed.stdout
+    continued = projects.run(
+        there, *work("--import", str(tmp_path / "box.tar.gz"), "--minutes", "10", "--at-once", "2")
+    )
+    assert continued.returncode == 0, continued.stdout
+    assert f"scale smoke: {len(runs)} of {len(runs)} runs are finished" in continued.stdout
+    assert not list(there.glob("results/smoke/checkpoints/*"))
+
+    snakemake = projects.snakemake(here, *(str(job.data) for job in runs.values()))
+    assert snakemake.returncode == 0, snakemake.stdout
+    for job in runs.values():
+        assert (there / job.data).read_bytes() == (here / job.data).read_bytes()
+
+
+@pytest.mark.pipeline
+def test_when_the_time_is_up_it_ends_and_a_second_one_at_the_same_time_is_refused(tmp_path):
+    folder = projects.copy(tmp_path / "project")
+    first = projects.start(folder, *work("--minutes", "0.2"))
+    assert projects.wait_for(lambda: list(folder.glob("results/smoke/logs/*")), first)
+    second = projects.run(folder, *work("--minutes", "1"))
+    assert second.returncode == 1
+    assert "is running in" in second.stdout
+    output, _ = first.communicate()
+    assert first.returncode == 0, output
+    assert "remain" in output
+    assert not projects.running_below(folder)
+
+
+@pytest.mark.pipeline
+def test_a_run_that_fails_is_named_and_does_not_stop_the_others(tmp_path):
+    folder = projects.copy(tmp_path / "project")
+    projects.edit(folder / "config/scales/smoke.yaml", lambda scale: scale.update(batch_size=511, epochs=1))
+    done = projects.run(folder, *work("--minutes", "0.6"))
+    assert done.returncode == 1
+    assert "batch_size: 511 leaves a batch of one image" in done.stdout
+    assert "0 of 21 runs are finished" in done.stdout
+
+
+# --- archives
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A study of which all runs are finished but one, which has nothing."""
+    study = synthetic.project(tmp_path / "packing")
+    with chdir(tmp_path / "packing"):
+        synthetic.write_all(study)
+        missing = next(iter(study.runs.values()))
+        for file in missing.files:
+            file.unlink()
+        export_results(study, tmp_path / "box.tar.gz")
+    (tmp_path / "taking").mkdir()
+    monkeypatch.chdir(tmp_path / "taking")
+    return study
+
+
+def repacked(archive: Path, change) -> Path:
+    """The archive with its content, name → bytes, changed."""
+    with tarfile.open(archive) as tar:
+        content = {member.name: tar.extractfile(member).read() for member in tar}
+    change(content)
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return archive
+
+
+def test_what_was_packed_is_taken_in(study, tmp_path):
+    assert import_results(study, tmp_path / "box.tar.gz") == len(study.runs) - 1
+    assert sum(job.is_finished() for job in study.runs.values()) == len(study.runs) - 1
+    assert import_results(study, tmp_path / "box.tar.gz") == 0, "what is finished here stays as it is"
+
+
+def first(content: dict, name: str) -> str:
+    return next(key for key in content if key.endswith(name))
+
+
+def swap_runs(content: dict) -> None:
+    one, other = [key for key in content if key.endswith("run.json")][:2]
+    content[one], content[other] = content[other], content[one]
+
+
+def other_spec(content: dict) -> None:
+    run = json.loads(content[first(content, "run.json")])
+    content[first(content, "run.json")] = json.dumps(run | {"id": "x"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.update({"../outside": b"x"}), "'../outside' is not a file below results/"),
+        (lambda content: content.update({"/etc/outside": b"x"}), "'/etc/outside' is not a file below results/"),
+        (lambda content: content.update({"src/sharpness/cli.py": b"x"}), "is not a file below results/"),
+        (lambda content: content.update({"results/smoke/runs.csv": b"x"}), "runs.csv is not a file of scale smoke"),
+        (lambda content: content.update({first(content, "history.csv"): b"epoch\n"}), "not the file that its run.json"),
+        (lambda content: content.update({first(content, "run.json"): b"{"}), "cut short or not JSON"),
+        (swap_runs, "not the file that its run.json"),
+        (other_spec, "does not describe this job"),
+        (lambda content: content.pop(first(content, "run.json")), "only one of the files of"),
+    ],
+)
+def test_an_archive_with_anything_else_is_refused_whole(study, tmp_path, change, message):
+    archive = repacked(tmp_path / "box.tar.gz", change)
+    with pytest.raises(UserError) as refusal:
+        import_results(study, archive)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert not list(Path().rglob("*"))
+
+
+def test_a_checkpoint_of_something_else_is_refused(study, tmp_path):
+    checkpoint = str(next(iter(study.runs.values())).checkpoint)
+    archive = repacked(tmp_path / "box.tar.gz", lambda content: content.update({checkpoint: b"cos\nsystem\n"}))
+    with pytest.raises(UserError, match="cut short, corrupt or of another version"):
+        import_results(study, archive)
+    assert not list(Path().rglob("*"))
+
+
+def test_a_link_is_refused(study, tmp_path):
+    with tarfile.open(tmp_path / "link.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo("results/smoke/link")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(member)
+    with pytest.raises(UserError, match="is not a file below results/"):
+        import_results(study, tmp_path / "link.tar.gz")
+
+
+@pytest.mark.parametrize("size", [0, 10, 1000])
+def test_an_archive_that_is_cut_short_is_refused(study, tmp_path, size):
+    (tmp_path / "box.tar.gz").write_bytes((tmp_path / "box.tar.gz").read_bytes()[:size])
+    with pytest.raises(UserError, match="not a complete archive"):
+        import_results(study, tmp_path / "box.tar.gz")
+    assert not list(Path().rglob("*"))
