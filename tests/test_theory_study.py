@@ -60,7 +60,7 @@ def test_part_two_changes_no_name_of_part_one(folder):
     assert list(alone.jobs) == [name for name in both.jobs if name in alone.jobs]
     assert alone.problems["sensing"].id == "matrix-sensing-45e4d46cad"
     assert alone.problems["neuron"].id == "single-neuron-2c9397e0e1"
-    assert {job.id for job in theory.jobs(both)} == alone.left_out
+    assert {job.folder for job in theory.jobs(both)} == alone.left_out
 
 
 def test_jobs_of_part_two_are_not_taken_for_stale_ones(tmp_path, monkeypatch):

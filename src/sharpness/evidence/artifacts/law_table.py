@@ -110,11 +110,11 @@ class LawTable(Table):
             for row in data.to_dict("records")
         ]
         return Content(
-            caption="Each radial law by what its step does at a small and at a large gradient, and what descents with it "
-            "do: the share of starts on the quadratic that come to rest, of those that stay finite; the lowest "
-            "border of stability, as a share of 2/η; ηy² on the single neuron at the smallest step size "
-            "and the largest ρ/η; the smallest radius at which more than half of matrix sensing's draws diverge at "
-            "a step size with which gradient descent solves it.",
+            caption="Each radial law by what its step does at a small and at a large gradient, and what descents do "
+            "with it: the share of starts on the quadratic that come to rest, of those that stay finite; the "
+            "lowest border of stability, as a share of 2/η; ηy² on the single neuron at the smallest step size "
+            "and the largest ρ/η; the smallest radius at which more than half of the draws of matrix sensing "
+            "diverge at a step size with which gradient descent solves it.",
             note=form.text(study.settings["title"]),
             header=["Law", "Rests", "Bounded", "Quadratic", "Border", "Neuron", "Sensing"],
             rows=rows,
