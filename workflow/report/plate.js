@@ -180,7 +180,8 @@
     const box = document.createElement("div");
     box.className = "plates";
     figure.after(box);
-    add(box, "p", {}, "Choose a radius and a step size. × and + mark where theory says that SAM and USAM end, dots where they are.");
+    add(box, "p", {}, "Choose a radius and a step size. × and + mark where theory says that SAM and USAM end, dots "
+      + "where they are. The last column has the nearest cell computed beforehand, with starts and steps of its own.");
     for (const [name, plate] of Object.entries(JSON.parse(script.textContent))) build(box, name, plate);
   });
 }

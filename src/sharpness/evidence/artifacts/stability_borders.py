@@ -52,7 +52,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
 
         drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
         axes = drawing.subplots()
-        style.title(drawing, "Up to which eigenvalue descents come back: below the line, not above it")
+        style.title(drawing, "Descents come back below the line, and not above it")
         colours = style.method_colours(["gd", *self.laws]) | {"gd": style.METHOD_COLOURS["sgd"]}
         rho = np.geomspace(data["rho"].min(), data["rho"].max(), 60)
         for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False):
