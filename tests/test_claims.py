@@ -503,7 +503,7 @@ def refusal(values: dict[str, object]) -> str:
         ({"claims.F3.parts.0.window": 2}, "claims.F3a.window is 2; it is a share of the epochs, between 0 and 1"),
         ({"claims.F8.parts.0.step": "ten"}, "claims.F8a.step is 'ten'; give a whole number"),
         ({"claims.F2.section": "radios"}, "F2: unknown section 'radios'; did you mean 'radius'?"),
-        ({"claims.first": {}}, "unknown key 'first' in claims; names match ^F[1-9][0-9]*$"),
+        ({"claims.first": {}}, "unknown key 'first' in claims; names match ^[FT][1-9][0-9]*$"),
         ({"tests.alike.smallest_effect": 0.1}, "unknown key 'smallest_effect' in tests.alike; choose from: kind, "),
         ({"tests.alike.minimum": 1}, "tests.alike.minimum is 1; it must be at least 2"),
         ({"tests.kept.at_least": GONE}, "tests.kept: give one of at_most and at_least"),
@@ -517,7 +517,7 @@ def test_a_fault_of_claims_yaml_is_refused_when_the_study_is_loaded(study, value
 @pytest.mark.parametrize(
     ("claim", "change", "message"),
     [
-        ("F1", {"quantity": "accuracy"}, "unknown quantity 'accuracy'; choose from: accuracy_difference, highest_"),
+        ("F1", {"quantity": "accuracy"}, "unknown quantity 'accuracy'; choose from: accuracy_difference, edge_"),
         ("F1", {"quantity": "accuracy_diference"}, "unknown quantity 'accuracy_diference'; did you mean 'accuracy_d"),
         ("F1", {"test": "alik"}, "unknown test 'alik'; did you mean 'alike'?"),
         ("F1", {"network": "wide_resnets"}, "did you mean 'sam with rho 0.1 on wide_resnet'?"),

@@ -141,30 +141,30 @@ def test_a_toy_problem_has_its_section(made, report):
 
 
 def test_a_figure_of_a_new_kind_stands_in_its_section(made, report):
-    caption = "Figure 6. SAM and ASAM on the MLP by radius: mean and range over the seeds that completed, digits (8×8)"
+    caption = "Figure 15. SAM and ASAM on the MLP by radius: mean and range over the seeds that completed, digits (8×8)"
     assert caption in report["radius"]
-    points = pd.read_csv(made / "figures/tiny/figure6.csv")
+    points = pd.read_csv(made / "figures/tiny/figure15.csv")
     assert list(zip(points["label"], points["rho"], strict=True)) == [
         *(("SAM", rho) for rho in (0.01, 0.05, 0.2)),
         *(("ASAM", rho) for rho in (0.1, 0.5, 2.0)),
     ]
-    picture = (made / "figures/tiny/figure6.svg").read_text(encoding="utf-8")
+    picture = (made / "figures/tiny/figure15.svg").read_text(encoding="utf-8")
     for text in ("Radius ρ", "Test accuracy", "SAM", "ASAM", "MLP (widths [32])"):
         assert f"<!-- {text} -->" in picture
 
 
 def test_a_table_of_a_new_kind_stands_in_its_section(made, report):
-    caption = "Table IV. WideResNet (depth 10, width 1): negative log-likelihood and expected calibration error"
+    caption = "Table V. WideResNet (depth 10, width 1): negative log-likelihood and expected calibration error"
     assert caption in report["adaptivity"]
-    rows = pd.read_csv(made / "results/tiny/tables/table4.csv")
+    rows = pd.read_csv(made / "results/tiny/tables/table5.csv")
     for title, row in zip(("SGD", "SAM, ρ = 0.05", "ASAM, ρ = 2"), rows.itertuples(), strict=True):
         assert f"{title} {row.nll_mean:.4f} {row.ece_mean:.4f} 1" in report["adaptivity"]
-    assert r"\toprule" in (made / "results/tiny/tables/table4.tex").read_text(encoding="utf-8")
+    assert r"\toprule" in (made / "results/tiny/tables/table5.tex").read_text(encoding="utf-8")
 
 
 def test_a_claim_with_a_new_quantity_has_its_verdict(made, report):
     claims = pd.read_csv(made / "results/tiny/claims.csv", index_col="claim")
-    table = pd.read_csv(made / "results/tiny/tables/table4.csv", index_col="method")["nll_mean"]
+    table = pd.read_csv(made / "results/tiny/tables/table5.csv", index_col="method")["nll_mean"]
     part = claims.loc["F11a"]
     assert part["effect"] == pytest.approx(table["sgd"] - table["sam"])
     assert part["quantity"] == "final test NLL of SGD, minus that of SAM, ρ = 0.05, on WideResNet"
@@ -202,19 +202,19 @@ FAULTS = {
     "a figure's key": (
         "config/study.yaml",
         ("experiment: ball-size", "experimnt: ball-size"),
-        "config/study.yaml: unknown key 'experimnt' in artifacts.figure6; did you mean 'experiment'?",
+        "config/study.yaml: unknown key 'experimnt' in artifacts.figure15; did you mean 'experiment'?",
     ),
     "a figure's experiment": (
         "config/study.yaml",
         ("experiment: ball-size", "experiment: adaptivity\n    network: mlp"),
-        "config/study.yaml: artifacts.figure6: shows radii, but its experiment trains a method that has none; "
+        "config/study.yaml: artifacts.figure15: shows radii, but its experiment trains a method that has none; "
         "choose another",
     ),
     "a table's network": (
         "config/study.yaml",
         ("Calibration of SGD, SAM and ASAM\n    experiment: adaptivity\n    network: wide_resnet\n",
          "Calibration of SGD, SAM and ASAM\n    experiment: adaptivity\n"),
-        "config/study.yaml: artifacts.table4: shows one network, but its experiment trains resnet, wide_resnet, "
+        "config/study.yaml: artifacts.table5: shows one network, but its experiment trains resnet, wide_resnet, "
         "pyramidnet, vgg, mlp; choose one with its key network",
     ),
     "a quantity's field": (

@@ -231,16 +231,16 @@ def test_what_is_made_depends_on_all_the_evidence_s_code_that_makes_it(finished)
 def test_a_further_table_and_figure_are_targets_of_their_own(copied):
     def add(study):
         study["artifacts"]["table10"] = {**study["artifacts"]["table2"], "network": "vgg"}
-        study["artifacts"]["figure12"] = dict(study["artifacts"]["figure1"])
+        study["artifacts"]["figure22"] = dict(study["artifacts"]["figure1"])
 
     projects.edit(copied / "config/study.yaml", add)
     assert Plan(copied, "table10").made == {"table10"}
-    assert Plan(copied).made >= {"table1", "table10", "figure1", "figure12", "report"}
-    done = projects.snakemake(copied, "table10", "figure12")
+    assert Plan(copied).made >= {"table1", "table10", "figure1", "figure22", "report"}
+    done = projects.snakemake(copied, "table10", "figure22")
     assert done.returncode == 0, done.stdout
     text = (copied / "results/smoke/tables/table10.md").read_text(encoding="utf-8")
     assert text.startswith("**Table X.** ")
-    assert (copied / "figures/smoke/figure12.svg").stat().st_size > 0
+    assert (copied / "figures/smoke/figure22.svg").stat().st_size > 0
 
 
 def test_a_changed_setting_trains_exactly_the_runs_that_it_concerns(copied, monkeypatch):

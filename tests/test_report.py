@@ -553,13 +553,13 @@ def test_a_section_ends_with_what_its_jobs_took(study):
 
 @pytest.fixture
 def longer(study):
-    """The study with a Table X and a Figure 12 that no section's text mentions."""
+    """The study with a Table X and a Figure 22 that no section's text mentions."""
 
     def add(design):
         table2, figure1 = design["artifacts"]["table2"], design["artifacts"]["figure1"]
         title = "A title of its own"
         design["artifacts"]["table10"] = {**table2, "section": "radius", "network": "vgg"}
-        design["artifacts"]["figure12"] = {**figure1, "section": "findings", "title": title}
+        design["artifacts"]["figure22"] = {**figure1, "section": "findings", "title": title}
 
     longer = change_study(study, add)
     finished.write_artifacts(longer)
@@ -573,9 +573,9 @@ def test_an_artifact_that_no_section_mentions_stands_at_the_end_of_its_own(longe
     assert (
         radius.index(": **Table I.**") < radius.index(": **Table X.** Test accuracy") < radius.index("The original's")
     )
-    assert findings.index("{#table-findings}") < findings.index("![**Figure 12.** A title of its own, on WideResNet")
-    assert text.count("{#table10}") == text.count("{#figure12 ") == 1
-    assert (recorded(longer, "table10")["label"], recorded(longer, "figure12")["label"]) == ("Table X", "Figure 12")
+    assert findings.index("{#table-findings}") < findings.index("![**Figure 22.** A title of its own, on WideResNet")
+    assert text.count("{#table10}") == text.count("{#figure22 ") == 1
+    assert (recorded(longer, "table10")["label"], recorded(longer, "figure22")["label"]) == ("Table X", "Figure 22")
     assert "% Table X. " in longer.artifact("table10").file("smoke", "tex").read_text(encoding="utf-8")
 
 
@@ -583,11 +583,11 @@ def test_further_artifacts_are_in_the_page_the_appendix_and_the_manifest(longer)
     report.write_report(longer)
 
     page = Page(paths.report("smoke")[0].read_text(encoding="utf-8"))
-    assert {"table10", "figure12"} <= set(page.identifiers)
-    assert "figure12" in hover_of(paths.report("smoke")[0].read_text(encoding="utf-8"))
+    assert {"table10", "figure22"} <= set(page.identifiers)
+    assert "figure22" in hover_of(paths.report("smoke")[0].read_text(encoding="utf-8"))
     written = json.loads(paths.manifest("smoke").read_text(encoding="utf-8"))
     assert list(written["artifacts"]) == [*longer.artifacts, "runs.csv", "claims.csv"]
-    assert list(longer.artifacts)[-2:] == ["table10", "figure12"]
+    assert list(longer.artifacts)[-2:] == ["table10", "figure22"]
     text = text_of(longer)
     rows = re.findall(r"^\| (\w+\d+|\w+\.csv) \| \d+ \|", text, flags=re.MULTILINE)
     assert rows == list(written["artifacts"])
@@ -596,9 +596,9 @@ def test_further_artifacts_are_in_the_page_the_appendix_and_the_manifest(longer)
 
 def test_a_reference_to_a_further_artifact_is_a_link_to_it(longer):
     with Path("workflow/report/sections/questions.md").open("a", encoding="utf-8") as file:
-        file.write('\nSee {{ ref("table10") }} and {{ ref("figure12") }}.\n')
+        file.write('\nSee {{ ref("table10") }} and {{ ref("figure22") }}.\n')
 
-    assert "See [Table X](#table10) and [Figure 12](#figure12)." in text_of(longer)
+    assert "See [Table X](#table10) and [Figure 22](#figure22)." in text_of(longer)
 
 
 def test_an_artifact_that_another_section_shows_is_shown_once(study):

@@ -101,8 +101,9 @@ def claims(study: Study, judged: pd.DataFrame) -> dict:
     for part in parts:
         part["criterion"] = criteria.index(part["criterion"]) + 1
         part |= {key: None if part[key] is None else int(part[key]) for key in ("n", "needed")}
-    theory = [row for row in rows if row["section"] in study.theory]
-    rows = [row for row in rows if row["section"] not in study.theory]
+    predictions = {claim.name for claim in study.claims if claim.section in study.theory}
+    theory = [row for row in rows if row["claim"] in predictions]
+    rows = [row for row in rows if row["claim"] not in predictions]
     return {
         "rows": rows,
         "theory": theory,
