@@ -3,6 +3,7 @@
 #   snakemake --cores all                          everything at the default scale
 #   snakemake --cores all --config scale=smoke     everything at another scale
 #   snakemake --cores all figure3                  one artifact and what it needs
+#   snakemake --cores all theory                   Part II, theory beside experiment
 
 import os
 import re
@@ -30,11 +31,14 @@ from sharpness.study import load_study
 try:
     config.update({**load_config(), **config})
     check_config(config)
-    STUDY = load_study(config["scale"])
+    STUDY = load_study(config["scale"], theory=True)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 SCALE = STUDY.scale
+# What `all` makes and the report shows: with Part II if that is asked for, or there already.
+SHOWN = STUDY if config.get("theory") or STUDY.has_theory() else STUDY.without_theory()
+PART_TWO = "--theory" if SHOWN is STUDY else "--no-theory"
 
 
 report: "workflow/report/workflow.rst"
@@ -65,11 +69,18 @@ onstart:
 rule all:
     default_target: True
     input:
-        [job.files for job in STUDY.jobs.values()],
-        [artifact.files(SCALE) for artifact in STUDY.artifacts.values()],
+        [job.files for job in SHOWN.jobs.values()],
+        [artifact.files(SCALE) for artifact in SHOWN.artifacts.values()],
         paths.runs(SCALE),
         paths.claims(SCALE),
         paths.report(SCALE),
+
+
+rule theory:
+    input:
+        [artifact.files(SCALE) for artifact in STUDY.artifacts.values() if artifact.section in STUDY.theory],
+        [STUDY.problems[name].files for section in STUDY.theory for name in STUDY.sections[section]],
+    localrule: True
 
 
 include: "workflow/rules/common.smk"

@@ -474,8 +474,8 @@ def test_no_module_of_the_evidence_imports_torch():
 
 
 def test_an_unknown_figure_is_a_user_s_error(study):
-    with pytest.raises(UserError, match=r"unknown artifact 'figure9'; did you mean 'figure\d'\?"):
-        study.artifact("figure9")
+    with pytest.raises(UserError, match=r"unknown artifact 'figure99'; did you mean 'figure\d'\?"):
+        study.artifact("figure99")
 
 
 def test_a_figure_of_a_missing_run_is_a_user_s_error(own_study):

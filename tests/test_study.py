@@ -358,7 +358,7 @@ def test_a_published_value_that_cannot_be_shown_is_refused(project, values, mess
     ("text", "message"),
     [
         ('{{ show("table9") }}', "quotes table9: unknown artifact 'table9'; did you mean 'table"),
-        ('{{ facts("figure9").drops }}', "quotes figure9: unknown artifact 'figure9'; did you mean 'figure"),
+        ('{{ facts("figure99").drops }}', "quotes figure99: unknown artifact 'figure99'; did you mean 'figure"),
         ('as {{ ref("table9") }} shows', "quotes table9: unknown artifact 'table9'; did you mean 'table"),
         ("{{ problems.sensin.settings }}", "quotes sensin: unknown problem 'sensin'; did you mean 'sensing'?"),
     ],

@@ -80,7 +80,7 @@ def _work(options: argparse.Namespace) -> int:
 def _compute(options: argparse.Namespace) -> None:
     from sharpness.compute import compute
 
-    study = load_study(options.scale)
+    study = load_study(options.scale, theory=True)
     problems = {job.id: job for job in study.problems.values()}
     if options.job not in problems:
         raise unknown("problem", options.job, problems, f"scale {options.scale}")
@@ -113,26 +113,26 @@ def _runs(options: argparse.Namespace) -> None:
 
 
 def _artifact(options: argparse.Namespace) -> None:
-    study = load_study(options.scale)
+    study = load_study(options.scale, theory=True)
     study.artifact(options.name).write(study)
 
 
 def _claims(options: argparse.Namespace) -> None:
     from sharpness.evidence.claims import write_claims
 
-    write_claims(load_study(options.scale))
+    write_claims(load_study(options.scale, theory=options.theory))
 
 
 def _report(options: argparse.Namespace) -> None:
     from sharpness.evidence.report import write_report
 
-    write_report(load_study(options.scale))
+    write_report(load_study(options.scale, theory=options.theory))
 
 
 def _verify(options: argparse.Namespace) -> int:
     from sharpness.evidence.verify import verify
 
-    findings = verify(load_study(options.scale))
+    findings = verify(load_study(options.scale, theory=options.theory))
     print(
         "\n".join(findings)
         or f"results/{options.scale} and figures/{options.scale} are complete and as the tree has them"
@@ -182,6 +182,11 @@ def _parser() -> argparse.ArgumentParser:
     graph = _option(
         "--cuda-graph", action=argparse.BooleanOptionalAction, help="on a GPU, replay each step as one CUDA graph"
     )
+    part_two = _option(
+        "--theory",
+        action=argparse.BooleanOptionalAction,
+        help="with Part II (default: if the configuration asks for it, or all of its tables and figures are there)",
+    )
     name = _option("name", help="its name in config/study.yaml, such as table1 or figure3")
 
     verb("data", _data, "prepare the scale's data set and print its folder", data)
@@ -201,9 +206,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("runs", _runs, "collect every training run into runs.csv, one row each")
     verb("table", _artifact, "write one table as CSV, Markdown and LaTeX", name)
     verb("figure", _artifact, "draw one figure as PDF, PNG and SVG, with the CSV behind it", name)
-    verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv")
-    verb("report", _report, "write report.html, report.pdf and MANIFEST.json")
-    verb("verify", _verify, "compare all results of the scale with the tree; print what is missing, stale or altered")
+    verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv", part_two)
+    verb("report", _report, "write report.html, report.pdf and MANIFEST.json", part_two)
+    text = "compare all results of the scale with the tree; print what is missing, stale or altered"
+    verb("verify", _verify, text, part_two)
     return parser
 
 

@@ -3,30 +3,27 @@
 Everything in config/ that can be known to be wrong is refused here, before anything is computed.
 """
 
-import re
 import string
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpness import registry
-from sharpness.config import read_config
-from sharpness.errors import SettingError, UserError, not_known, unknown
+from sharpness.config import load_config, read_config
+from sharpness.errors import UserError, not_known
 from sharpness.experiments import expand_experiments
 from sharpness.jobs import Job, canonical
-from sharpness.scales import read_scale, scale_file
+from sharpness.problems import expand_problems
+from sharpness.references import CLAIMS, STUDY, check_references, check_section, lookup
+from sharpness.scales import read_scale
 from sharpness.settings import build, plain, require
 
 if TYPE_CHECKING:
     from sharpness.evidence.artifact import Artifact
     from sharpness.evidence.quantity import Quantity
 
-STUDY = "config/study.yaml"
-CLAIMS = "config/claims.yaml"
 PUBLISHED = "config/published.yaml"
-SECTIONS = Path("workflow/report/sections")
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,10 @@ class Study:
         methods: its methods, by name.
         experiments: its experiments, by name: the training runs of each, in the study's order.
         problems: its toy problems, by name.
+        parts: the toy problems of each entry of config/study.yaml, several where it is split into jobs.
         sections: the report's sections, in order: the toy problems that belong to each, by name.
+        theory: those of them that are Part II, none if it is left out.
+        left_out: folders of the jobs of Part II where it is left out.
         artifacts: the tables and figures, by name.
         level: of every interval of the claims.
         claims: the claims, in order.
@@ -79,7 +79,10 @@ class Study:
     methods: dict
     experiments: dict[str, list[Job]]
     problems: dict[str, Job]
+    parts: dict[str, list[str]]
     sections: dict[str, list[str]]
+    theory: tuple[str, ...]
+    left_out: frozenset[Path]
     artifacts: dict[str, "Artifact"]
     level: float
     claims: list[Claim]
@@ -100,7 +103,7 @@ class Study:
         Raises:
             UserError: the study has no such job at this scale.
         """
-        return _lookup("job", identity, self.jobs, f"scale {self.scale}")
+        return lookup("job", identity, self.jobs, f"scale {self.scale}")
 
     def artifact(self, name: str) -> "Artifact":
         """A table or figure by name.
@@ -108,17 +111,51 @@ class Study:
         Raises:
             UserError: there is no such artifact.
         """
-        return _lookup("artifact", name, self.artifacts, STUDY)
+        return lookup("artifact", name, self.artifacts, STUDY)
 
     def problem(self, name: str, kind: str) -> Job:
         """A toy problem of a kind by its name.
 
         Raises:
-            SettingError: there is no such problem, or it is of another kind.
+            SettingError: there is no such problem, it is of another kind, or split into several jobs.
         """
-        known = [problem for problem, job in self.problems.items() if job.kind == kind]
+        jobs = self.jobs_of(name, kind)
+        require(len(jobs) == 1, f"problem {name} is split into {len(jobs)} jobs; name one that is not")
+        return jobs[0]
+
+    def jobs_of(self, name: str, kind: str) -> list[Job]:
+        """The jobs of a toy problem of a kind: several where it is split.
+
+        Raises:
+            SettingError: as problem.
+        """
+        known = [entry for entry, parts in self.parts.items() if self.problems[parts[0]].kind == kind]
         require(name in known, not_known(f"{kind} problem", name, known))
-        return self.problems[name]
+        return [self.problems[part] for part in self.parts[name]]
+
+    def without_theory(self) -> "Study":
+        """The study without Part II."""
+        kept = {name: problems for name, problems in self.sections.items() if name not in self.theory}
+        own = {name for problems in kept.values() for name in problems}
+        return replace(
+            self,
+            problems={name: job for name, job in self.problems.items() if name in own},
+            parts={name: parts for name, parts in self.parts.items() if parts[0] in own},
+            sections=kept,
+            theory=(),
+            left_out=frozenset(job.folder for name, job in self.problems.items() if name not in own),
+            artifacts={name: artifact for name, artifact in self.artifacts.items() if artifact.section in kept},
+            claims=[claim for claim in self.claims if claim.section in kept],
+        )
+
+    def has_theory(self, root: Path = Path()) -> bool:
+        """Whether Part II belongs to what is made: asked for by the scale, or all of its artifacts are there."""
+        records = [
+            artifact.record(self.scale) for artifact in self.artifacts.values() if artifact.section in self.theory
+        ]
+        return self.settings.get("theory", False) or (
+            bool(records) and all((root / record).exists() for record in records)
+        )
 
     def resolved(self) -> dict:
         """All settings that decide the results, as config/ gives them."""
@@ -150,42 +187,52 @@ def load_run(scale: str, identity: str) -> tuple[Job, dict]:
     """
     experiments = expand_experiments(scale, _read_design(Path()), Path())
     runs = {job.id: job for jobs in experiments.values() for job in jobs}
-    return _lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
+    return lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
 
 
-def load_study(scale: str, root: Path = Path()) -> Study:
+def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> Study:
     """Read and check the study at one scale.
 
     Args:
         scale: name of a file of config/scales/, without its suffix.
         root: the project's root.
+        theory: whether with Part II; if not said, where config/config.yaml or the scale asks for it, or it is there.
 
     Raises:
         UserError: a configuration file is faulty, or names something that does not exist.
     """
     design, settings = _read_design(root), read_scale(scale, root)
     judged = read_config(root / CLAIMS, _schema("claims", root))
+    sections = [*design["sections"], *design["theory"]]
+    problems, parts = expand_problems(scale, design, settings, STUDY)
+    of = {name: entry["section"] for name, entry in design["problems"].items()}
+    for name, section in of.items():
+        check_section(section, sections, f"{STUDY}: problems.{name}")
     study = Study(
         scale,
         settings,
         design["training"],
         design["methods"],
         expand_experiments(scale, design, root),
-        _problems(scale, design, settings),
-        {
-            section: [name for name, entry in design["problems"].items() if entry["section"] == section]
-            for section in design["sections"]
-        },
+        problems,
+        parts,
+        {section: [part for name in parts if of[name] == section for part in parts[name]] for section in sections},
+        tuple(design["theory"]),
+        frozenset(),
         _artifacts(design, read_config(root / PUBLISHED, _schema("published", root))),
         judged["level"],
-        [_claim(name, claim, judged["tests"], design["sections"]) for name, claim in judged["claims"].items()],
+        [_claim(name, claim, judged["tests"], sections) for name, claim in judged["claims"].items()],
     )
-    _check_references(study, root)
-    return study
+    check_references(study, root)
+    if theory is None:
+        theory = load_config(root).get("theory", False) or study.has_theory(root)
+    return study if theory else study.without_theory()
 
 
 def _read_design(root: Path) -> dict:
-    design = read_config(root / STUDY, _schema("study", root))
+    design = {"theory": []} | read_config(root / STUDY, _schema("study", root))
+    for name in set(design["sections"]) & set(design["theory"]):
+        raise UserError(f"{STUDY}: {name} is listed under sections and under theory; keep one of the two")
     seen: dict[str, str] = {}
     for name, method in design["methods"].items():
         definition = canonical({key: value for key, value in method.items() if key != "title"})
@@ -199,35 +246,19 @@ def _read_design(root: Path) -> dict:
 
 def _check_geometry(method: dict, where: str) -> None:
     known = {name.replace("_", "-"): name for name in registry.names("optim.geometries")}
-    module = _lookup("geometry", method["geometry"], known, where)
+    module = lookup("geometry", method["geometry"], known, where)
     registry.check_constants("optim.geometries", module, where, "FORMULA", "HAS_ETA")
     if method.get("eta") and not registry.constants("optim.geometries", module)["HAS_ETA"]:
         raise UserError(f"{where}: geometry {method['geometry']} has no constant eta; remove it")
 
 
-def _problems(scale: str, design: dict, settings: dict) -> dict[str, Job]:
-    own = settings.get("problems", {})
-    for name in own:
-        _lookup("problem", name, design["problems"], f"{scale_file(scale)}: problems")
-    problems = {}
-    for name, entry in design["problems"].items():
-        key = f"problems.{name}"
-        _check_section(entry["section"], design["sections"], f"{STUDY}: {key}")
-        module = registry.load("problems", entry["kind"], f"{STUDY}: {key}.kind")
-        file = f"{scale_file(scale)} (over {STUDY})" if name in own else STUDY
-        given = {key: value for key, value in entry.items() if key not in ("kind", "section")} | own.get(name, {})
-        spec = plain(build(module.Settings, given, file, key))
-        problems[name] = Job(entry["kind"], spec, module.SEMANTICS, entry["kind"].replace("_", "-"), scale)
-    return problems
-
-
 def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
     for name in published:
-        _lookup("artifact", name, design["artifacts"], PUBLISHED)
+        lookup("artifact", name, design["artifacts"], PUBLISHED)
     artifacts = {}
     for name, entry in design["artifacts"].items():
         key = f"artifacts.{name}"
-        _check_section(entry["section"], design["sections"], f"{STUDY}: {key}")
+        check_section(entry["section"], [*design["sections"], *design["theory"]], f"{STUDY}: {key}")
         kind = registry.load("evidence.artifacts", entry["kind"], f"{STUDY}: {key}.kind").KIND
         if not name.startswith(kind.prefix):
             raise UserError(f"{STUDY}: {key} is a {kind.prefix}; name it {kind.prefix} and a number")
@@ -241,55 +272,19 @@ def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
 
 def _claim(name: str, claim: dict, tests: dict, sections: list[str]) -> Claim:
     where = f"{CLAIMS}: {name}"
-    _check_section(claim["section"], sections, where)
+    check_section(claim["section"], sections, where)
     parts = []
     for letter, entry in zip(string.ascii_lowercase, claim["parts"], strict=False):
         kind = registry.load("evidence.quantities", entry["quantity"], f"{where}{letter}").QUANTITY
-        test = _lookup("test", entry["test"], tests, f"{where}{letter}")
+        test = lookup("test", entry["test"], tests, f"{where}{letter}")
         quantity = build(kind, entry, CLAIMS, f"claims.{name}{letter}", beside=["statement", "quantity", "test"])
         parts.append(Part(name + letter, entry["statement"], quantity, test))
     return Claim(name, claim["statement"], claim["section"], tuple(parts))
 
 
-def _check_references(study: Study, root: Path) -> None:
-    """What artifacts, claims and sections refer to must be computed, and each section must have its file."""
-    for name in study.sections:
-        _check_template(name, study, root)
-    checks = [(f"{STUDY}: artifacts.{name}", artifact) for name, artifact in study.artifacts.items()]
-    checks += [(f"{CLAIMS}: {part.name}", part.quantity) for claim in study.claims for part in claim.parts]
-    for where, user in checks:
-        try:
-            user.check(study)
-        except SettingError as error:
-            raise UserError(f"{where}: {error}") from None
-
-
-def _check_template(name: str, study: Study, root: Path) -> None:
-    """A section must have its file, and what that shows or quotes must be of the study."""
-    file = SECTIONS / f"{name}.md"
-    try:
-        text = (root / file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{STUDY}: sections: {name}: {file} cannot be read ({error.strerror}); write it") from None
-    for artifact in re.findall(r'\b(?:show|facts|ref(?=\("(?:table|figure)\d))\("(\w+)"\)', text):
-        _lookup("artifact", artifact, study.artifacts, f"{file} quotes {artifact}")
-    for problem in re.findall(r"\bproblems\.(\w+)", text):
-        _lookup("problem", problem, study.problems, f"{file} quotes {problem}")
-
-
 def _described(settings: object) -> dict:
     """An artifact or a quantity as JSON, with its kind."""
     return {"kind": type(settings).__module__.rpartition(".")[2], **plain(settings)}
-
-
-def _check_section(name: str, sections: list[str], where: str) -> None:
-    _lookup("section", name, dict.fromkeys(sections), where)
-
-
-def _lookup(kind: str, name: str, known: Mapping[str, object], where: str):
-    if name not in known:
-        raise unknown(kind, name, known, where)
-    return known[name]
 
 
 def _schema(name: str, root: Path) -> Path:

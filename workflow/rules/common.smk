@@ -22,4 +22,5 @@ def artifact_inputs(name):
         "config/published.yaml",
         *SHARED_CODE,
         f"src/{kind}.py",
+        *(code("dynamics") if artifact.section in STUDY.theory else ()),  # the predicted lines
     ]

@@ -27,7 +27,7 @@ rule runs:
 
 rule claims:
     input:
-        [job.files for job in STUDY.jobs.values()],
+        [job.files for job in SHOWN.jobs.values()],
         CONFIGURATION,
         "config/claims.yaml",
         SHARED_CODE,
@@ -47,8 +47,9 @@ rule claims:
         "../../environment.yml"
     params:
         scale=SCALE,
+        theory=PART_TWO,
     shell:
-        "python -m sharpness claims --scale {params.scale:q} > {log:q} 2>&1"
+        "python -m sharpness claims --scale {params.scale:q} {params.theory} > {log:q} 2>&1"
 
 
 rule table:

@@ -3,7 +3,7 @@
 
 rule report:
     input:
-        [artifact.files(SCALE) for artifact in STUDY.artifacts.values()],
+        [artifact.files(SCALE) for artifact in SHOWN.artifacts.values()],
         paths.runs(SCALE),
         paths.claims(SCALE),
         CONFIGURATION,
@@ -33,5 +33,6 @@ rule report:
         "../../environment.yml"
     params:
         scale=SCALE,
+        theory=PART_TWO,
     shell:
-        "python -m sharpness report --scale {params.scale:q} > {log:q} 2>&1"
+        "python -m sharpness report --scale {params.scale:q} {params.theory} > {log:q} 2>&1"

@@ -40,11 +40,31 @@ class MatrixSensing:
         """L(U) and ∇L(U) for iterates of shape (..., d, k): tensors of shapes (...) and (..., d, k)."""
         count = len(self.measurements)
         error = iterates @ iterates.mT - self.target
-        residuals = error.flatten(-2).index_select(-1, self.triangle) @ self.measurements.T
+        residuals = self.residuals(error)
         loss = residuals.square().sum(-1) / (2 * count)
-        upper = torch.zeros_like(error).flatten(-2)
-        upper = upper.index_copy_(-1, self.triangle, residuals @ self.measurements).view_as(error)
-        return loss, (upper + upper.mT) @ iterates / count
+        return loss, self._combined(residuals, error) @ iterates / count
+
+    def hessian_product(self, iterates: Tensor, directions: Tensor) -> Tensor:
+        """∇²L(U)[Δ] for iterates U and directions Δ of one shape (..., d, k).
+
+        With W(E) = (1/m) Σᵢ ⟨Aᵢ, E⟩ (Aᵢ + Aᵢᵀ) the gradient is W(UUᵀ − X*) U, and its derivative along Δ is
+        W(UΔᵀ + ΔUᵀ) U + W(UUᵀ − X*) Δ. At U = U* the second part is 0 and the first is about 4σ₁(U*)² at the largest,
+        along Δ = u₁v₁ᵀ.
+        """
+        across = iterates @ directions.mT
+        change, error = across + across.mT, iterates @ iterates.mT - self.target
+        of_change, of_error = (self._combined(self.residuals(matrix), matrix) for matrix in (change, error))
+        return (of_change @ iterates + of_error @ directions) / len(self.measurements)
+
+    def residuals(self, error: Tensor) -> Tensor:
+        """⟨Aᵢ, E⟩ for symmetric E: (..., m)."""
+        return error.flatten(-2).index_select(-1, self.triangle) @ self.measurements.T
+
+    def _combined(self, residuals: Tensor, like: Tensor) -> Tensor:
+        """Σᵢ rᵢ (Aᵢ + Aᵢᵀ), (..., d, d) as `like`."""
+        upper = torch.zeros_like(like).flatten(-2)
+        upper = upper.index_copy_(-1, self.triangle, residuals @ self.measurements).view_as(like)
+        return upper + upper.mT
 
 
 def descend(problem: MatrixSensing, iterates: Tensor, runs: Sequence[Run], learning_rate: float, steps: int) -> Tensor:

@@ -81,9 +81,11 @@ class Results:
         Raises:
             Unmeasured: it is missing.
         """
-        if name not in self._problems:
-            raise Unmeasured(f"{self.study.problems[name].id} is missing")
-        return self._problems[name]
+        parts = self.study.parts[name]
+        for part in parts:
+            if part not in self._problems:
+                raise Unmeasured(f"{self.study.problems[part].id} is missing")
+        return pd.concat([self._problems[part] for part in parts], ignore_index=True)
 
 
 @dataclass(frozen=True, kw_only=True)

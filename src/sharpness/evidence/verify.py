@@ -118,7 +118,7 @@ def _check_unexpected(study: Study) -> Iterator[str]:
     """Folders of jobs that are not the study's at this scale."""
     kinds = [paths.results(study.scale) / kind for kind in (TRAINING, *registry.names("problems"))]
     found = {folder for kind in kinds for folder in kind.glob("[!.]*") if folder.is_dir()}
-    unexpected = sorted(found - {job.folder for job in study.jobs.values()})
+    unexpected = sorted(found - {job.folder for job in study.jobs.values()} - study.left_out)
     if not unexpected:  # then the other scales need not be read
         return
     elsewhere = {identity: job for other in _other_studies(study) for identity, job in other.jobs.items()}

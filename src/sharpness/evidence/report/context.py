@@ -83,7 +83,12 @@ def uniform_loss(smoothing: float, classes: int) -> float:
 
 
 def claims(study: Study, judged: pd.DataFrame) -> dict:
-    """The findings, each with its parts; the criteria, which the parts name by number; how many have each verdict."""
+    """The findings, each with its parts, those of Part II apart; the criteria, which the parts name by number; how many
+    have each verdict.
+
+    Raises:
+        UserError: a finding has not been judged.
+    """
     by_name = {row["claim"]: row for row in judged.astype(object).where(judged.notna(), None).to_dict("records")}
     for name in [entry.name for claim in study.claims for entry in (claim, *claim.parts)]:
         if name not in by_name:
@@ -96,13 +101,22 @@ def claims(study: Study, judged: pd.DataFrame) -> dict:
     for part in parts:
         part["criterion"] = criteria.index(part["criterion"]) + 1
         part |= {key: None if part[key] is None else int(part[key]) for key in ("n", "needed")}
-    verdicts = [row["verdict"] for row in rows]
-    counts = {verdict: verdicts.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, INCONCLUSIVE)}
+    theory = [row for row in rows if row["section"] in study.theory]
+    rows = [row for row in rows if row["section"] not in study.theory]
     return {
         "rows": rows,
+        "theory": theory,
         "criteria": criteria,
-        "counts": {verdict: count for verdict, count in counts.items() if count},
+        "counts": _counts(rows),
+        "theory_counts": _counts(theory),
     }
+
+
+def _counts(rows: list[dict]) -> dict[str, int]:
+    """How many have each verdict, of those that any has."""
+    verdicts = [row["verdict"] for row in rows]
+    counts = {verdict: verdicts.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, INCONCLUSIVE)}
+    return {verdict: count for verdict, count in counts.items() if count}
 
 
 def _classes(study: Study) -> int | None:

@@ -68,8 +68,10 @@ class _Writer:
         rest = [self._show(artifact.name) for artifact in artifacts if artifact.name not in self.shown]
         jobs = {job.id for artifact in artifacts for job in artifact.jobs(self.study)}
         jobs |= {self.study.problems[problem].id for problem in self.study.sections[name]}
-        claims = [row for row in self.context["claims"]["rows"] if row["section"] == name]
-        end = self.render("section_end.md", claims=claims, cost=self._cost(jobs))
+        judged = self.context["claims"]
+        claims = [row for row in judged["rows"] + judged["theory"] if row["section"] == name]
+        predicted = name in self.study.theory
+        end = self.render("section_end.md", judged=claims, predicted=predicted, cost=self._cost(jobs))
         return "\n\n".join([text, *rest, end])
 
     def _cost(self, jobs: set[str]) -> dict:

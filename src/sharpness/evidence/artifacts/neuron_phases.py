@@ -1,0 +1,149 @@
+"""The single neuron: the sharpness at which each law ends over radii and step sizes, and the predicted line."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sharpness.dynamics.neuron import drifted
+from sharpness.evidence import theory
+from sharpness.evidence.artifact import Figure
+from sharpness.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+WITHIN = 0.02  # what counts as agreement
+FADED = 0.35
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronPhases(theory.ShowsProblem, Figure):
+    """Above, a map of ηy² for each law; below, ηy² against ρ/η for every cell, on the curve of the prediction.
+
+    Attributes:
+        laws: two of them, the first of which has the predicted curve.
+    """
+
+    laws: tuple[str, str]
+
+    kind = "neuron_phase"
+
+    def check(self, study: Study) -> None:
+        super().check(study)
+        theory.require_laws(study, self.jobs(study), self.laws)
+
+    def data(self, study: Study) -> pd.DataFrame:
+        """The columns loss, law, learning_rate, rho, ratio, starts, sharpness and predicted (medians), share and start
+        (medians of η y² at the end and of η (y² − x²) at the start), assumed (starts for which theory's assumptions
+        hold), error (the largest of these; all: of every start).
+        """
+        frame = self.frame(study)
+        frame = frame[frame["law"].isin(self.laws)]
+        frame = frame.assign(
+            share=frame["learning_rate"] * frame["sharpness"],
+            holds=frame["error"].where(frame["assumed"] == 1),
+        )
+        groups = frame.groupby(["loss", "law", "learning_rate", "rho", "ratio"], sort=False)
+        return groups.agg(
+            starts=("start", "count"),
+            sharpness=("sharpness", "median"),
+            predicted=("predicted", "median"),
+            share=("share", "median"),
+            start=("gamma", "median"),
+            assumed=("assumed", "sum"),
+            error=("holds", "max"),
+            all=("error", "max"),
+        ).reset_index()
+
+    def facts(self, study: Study, data: pd.DataFrame) -> dict:
+        """By law: the starts within theory's assumptions and the largest error of these; the cells beyond 2 %."""
+        laws = {}
+        for law, group in data.groupby("law", sort=False):
+            failing = group[group["all"] > WITHIN]
+            cells = failing.groupby("learning_rate")["ratio"].agg(lambda ratios: sorted(set(ratios)))
+            laws[law] = {
+                "assumed": int(group["assumed"].sum()),
+                "starts": int(group["starts"].sum()),
+                "error": group["error"].max(),
+                "cells": len(group),
+                "failing": len(failing),
+                "where": [{"rate": rate, "ratios": ratios} for rate, ratios in cells.items()],
+                "lowest": group["share"].min(),
+                "highest": group["share"].max(),
+            }
+        return {"laws": laws}
+
+    def caption(self, study: Study) -> str:
+        spec = self.spec(study)
+        return (
+            f"{self.title}, medians over {spec['starts']} starts after {spec['steps']} steps. Above: ηy² over ρ and η "
+            f"({spec['losses'][0]}). Below: both losses, USAM against ρ/η on min(ηλ₀, ηλ*), SAM against ηρ² times "
+            "the steps on "
+            "the solution of its drift, from the median start λ₀."
+        )
+
+    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
+        from matplotlib.figure import Figure as Drawing
+        from matplotlib.lines import Line2D
+
+        from sharpness.evidence import style
+
+        drawing = Drawing(figsize=(style.COLUMN, 3.6), layout="constrained")
+        grid = drawing.add_gridspec(2, 2, height_ratios=(1, 1.35))
+        spec = self.spec(study)
+        style.title(drawing, "ηy² at the end: USAM keeps what ρ/η allows, SAM drifts to 0")
+        rates, ratios = (sorted(data[name].unique()) for name in ("learning_rate", "ratio"))
+        top = max(2.0, float(data["share"].replace(np.inf, np.nan).max()))
+        for index, law in enumerate(self.laws):
+            axes = drawing.add_subplot(grid[0, index])
+            cells = data[(data["law"] == law) & (data["loss"] == spec["losses"][0])]
+            values = cells.pivot(index="learning_rate", columns="ratio", values="share").loc[rates, ratios].to_numpy()
+            axes.imshow(values, origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=top)
+            for row, column in np.ndindex(values.shape):
+                value = values[row, column]
+                tone = "white" if value < 0.55 * top else "black"
+                text = f"{value:.2f}".lstrip("0") if value >= 0.005 else "0"
+                axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=tone)
+            axes.set(title=theory.LAWS[law], xlabel="ρ/η", ylabel="" if index else "Step size η")
+            axes.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
+            axes.set_yticks(range(len(rates)), [] if index else [f"{rate:g}" for rate in rates])
+            axes.grid(visible=False)
+            axes.tick_params(length=0)
+        self._draw_lines(drawing.add_subplot(grid[1, 0]), drawing.add_subplot(grid[1, 1]), data, spec)
+        small = f"η ≤ {spec['small_rate']:g}"
+        shown = [
+            Line2D([], [], color=style.INK, marker="o", **theory.MEASURED, label=f"measured, {small}"),
+            Line2D([], [], color=style.INK, marker="o", alpha=FADED, **theory.MEASURED, label="measured, larger η"),
+        ]
+        style.legend(drawing, shown, theory.legend_keys()[:1])
+        return drawing
+
+    def _draw_lines(self, left: "Axes", right: "Axes", data: pd.DataFrame, spec: dict) -> None:
+        """ηy² of each law against what alone decides it by theory: ρ/η for USAM, ηρ² times the steps for SAM."""
+        from sharpness.evidence import style
+
+        start = data["start"].iloc[0]
+        ratios = np.geomspace(0.06, 50, 100)
+        left.plot(ratios, np.minimum(start, 4 / (1 + np.sqrt(1 + 8 * ratios))), **theory.PREDICTED)
+        times = np.geomspace(1e-3, 1e4, 100)
+        right.plot(times, drifted(start, np.sqrt(times), 1.0, 1), **theory.PREDICTED)
+        data = data.assign(time=data["learning_rate"] * data["rho"] ** 2 * spec["steps"])
+        for axes, law, across in ((left, self.laws[0], "ratio"), (right, self.laws[1], "time")):
+            for rate, cells in data[data["law"] == law].groupby("learning_rate"):
+                alpha = 1.0 if rate <= spec["small_rate"] else FADED
+                look = {
+                    "color": style.METHOD_COLOURS[law],
+                    "marker": style.MARKERS[self.laws.index(law)],
+                    "alpha": alpha,
+                }
+                axes.plot(cells[across], cells["share"], **look, **theory.MEASURED)
+            axes.set(xscale="log", ylim=(-0.05, 1.25))
+        left.set(xlabel="ρ/η", ylabel="ηy² at the end")
+        right.set(xlabel="ηρ² × steps", xlim=(times[0], times[-1]))
+        right.tick_params(labelleft=False)
+
+
+KIND = NeuronPhases

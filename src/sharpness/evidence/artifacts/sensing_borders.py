@@ -1,0 +1,140 @@
+"""Matrix sensing over radii and step sizes: which share of the draws diverges, and the loss at which the others end."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sharpness.dynamics.laws import AT_INFINITY
+from sharpness.dynamics.quadratic import edge
+from sharpness.evidence import theory
+from sharpness.evidence.artifact import Figure
+from sharpness.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+DIVERGED = 0.5  # a cell has diverged if this share of its draws has
+SOLVED = 1e-3  # and solved if its median loss is below this; the first is about the rank
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensingBorders(theory.ShowsProblem, Figure):
+    """A map for each law: shade and number are log₁₀ of the median loss, a cross a cell that diverges; lines are
+    borders.
+
+    Attributes:
+        laws: two of them.
+    """
+
+    laws: tuple[str, str]
+
+    kind = "sensing_map"
+
+    def check(self, study: Study) -> None:
+        super().check(study)
+        theory.require_laws(study, self.jobs(study), (*self.laws, "gd"))
+
+    def data(self, study: Study) -> pd.DataFrame:
+        """The columns law, learning_rate, rho, draws, diverged (the share), loss (the median, inf: diverged), at_start
+        and at_solution (median eigenvalues), for the laws shown and gradient descent.
+        """
+        frame = self.frame(study)
+        frame = frame[frame["law"].isin([*self.laws, "gd"])]
+        groups = frame.assign(diverged=np.isinf(frame["loss"])).groupby(["law", "learning_rate", "rho"], sort=False)
+        return groups.agg(
+            draws=("draw", "count"),
+            diverged=("diverged", "mean"),
+            loss=("loss", "median"),
+            at_start=("at_start", "median"),
+            at_solution=("at_solution", "median"),
+        ).reset_index()
+
+    def facts(self, study: Study, data: pd.DataFrame) -> dict:
+        """By law: the cells that solve the problem, diverge, do neither; how the borders at the solution sort them."""
+        laws = {}
+        for law, cells in data.groupby("law", sort=False):
+            solved, diverged = cells["loss"] < SOLVED, cells["diverged"] > DIVERGED
+            stable = cells["at_solution"] < edge(cells["rho"] * AT_INFINITY[law], cells["learning_rate"])
+            from_start = cells["at_start"] < edge(cells["rho"] * AT_INFINITY[law], cells["learning_rate"])
+            laws[law] = {
+                "cells": len(cells),
+                "solved": int(solved.sum()),
+                "diverged": int(diverged.sum()),
+                "solved_within": int((solved & stable).sum()),
+                "within": int(stable.sum()),
+                "diverged_within_start": int((diverged & from_start).sum()),
+                "within_start": int(from_start.sum()),
+                "beyond_start": int((~from_start).sum()),
+                "diverged_beyond_start": int((diverged & ~from_start).sum()),
+            }
+        rates = data[data["law"] == "gd"].set_index("learning_rate")
+        stable = rates.index[rates["loss"] < SOLVED]
+        return {
+            "laws": laws,
+            "at_start": data["at_start"].median(),
+            "at_solution": data["at_solution"].median(),
+            "gd_stable": max(stable) if len(stable) else None,
+            "draws": int(data["draws"].iloc[0]),
+        }
+
+    def caption(self, study: Study) -> str:
+        draws = self.spec(study)["draws"]
+        return (
+            f"{self.title}: log₁₀ of the median loss over {draws} draws after {self.spec(study)['steps']} steps, × "
+            "where more "
+            "than half of them diverge. Lines: what the largest Hessian eigenvalue predicts as the border of "
+            "stability, at "
+            "the solution (solid) and at the start (dashed)."
+        )
+
+    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
+        from matplotlib.figure import Figure as Drawing
+        from matplotlib.lines import Line2D
+
+        from sharpness.evidence import style
+
+        drawing = Drawing(figsize=(style.COLUMN, 2.5), layout="constrained")
+        panels = drawing.subplots(1, 2, sharey=True)
+        style.title(drawing, "Matrix sensing, log₁₀ of the loss at the end, × diverged")
+        for axes, law in zip(panels, self.laws, strict=True):
+            _draw_panel(axes, data[data["law"] == law], law)
+        panels[0].set_ylabel("Step size η")
+        dashed = theory.PREDICTED | {"linestyle": (0, (4, 2))}
+        lines = [
+            Line2D([], [], **theory.PREDICTED, label="border, at the solution"),
+            Line2D([], [], **dashed, label="border, at the start"),
+        ]
+        style.legend(drawing, lines[:1], lines[1:])
+        return drawing
+
+
+def _draw_panel(axes: "Axes", cells: pd.DataFrame, law: str) -> None:
+    rates, radii = (sorted(cells[name].unique()) for name in ("learning_rate", "rho"))
+    cells = cells.assign(log=np.log10(cells["loss"].where(cells["diverged"] <= DIVERGED)))
+    values = cells.pivot(index="learning_rate", columns="rho", values="log").loc[rates, radii].to_numpy()
+    axes.imshow(values, origin="lower", aspect="auto", cmap="Greys", vmin=-9, vmax=2.5)
+    for row, column in np.ndindex(values.shape):
+        value = values[row, column]
+        text = "×" if np.isnan(value) else f"{value:.0f}".replace("-", "−").replace("−0", "0")
+        tone = "white" if value > -2 else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=6, color=tone)
+    # Positions on the maps' axes, which count cells: radii and rates between two cells are placed by their logarithms.
+    fine = np.geomspace(radii[0], radii[-1], 60)
+    across = np.interp(np.log(fine), np.log(radii), range(len(radii)))
+    for name, look in (("at_solution", "-"), ("at_start", (0, (4, 2)))):
+        eigenvalue = cells[name].median()
+        border = 2 / (eigenvalue * (1 + fine * AT_INFINITY[law] * eigenvalue))
+        up = np.interp(border, rates, range(len(rates)), left=-1, right=len(rates))
+        axes.plot(across, up, color="white", linewidth=2.4, zorder=2)
+        axes.plot(across, up, **theory.PREDICTED | {"linestyle": look})
+    axes.set(title=theory.LAWS[law], xlabel="Radius ρ", ylim=(-0.5, len(rates) - 0.5), xlim=(-0.5, len(radii) - 0.5))
+    axes.set_xticks(range(len(radii)), [f"{rho:g}".lstrip("0") or "0" for rho in radii], fontsize=6)
+    axes.set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+
+
+KIND = SensingBorders

@@ -1,0 +1,78 @@
+"""The largest eigenvalue at which a descent on the quadratic comes back from far out, by radius."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sharpness.dynamics.quadratic import border
+from sharpness.evidence import theory
+from sharpness.evidence.artifact import Figure
+from sharpness.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilityBorders(theory.ShowsProblem, Figure):
+    """A line and its points for each law and step size, in the (ρ, λ) plane.
+
+    Attributes:
+        laws: those that are shown.
+    """
+
+    laws: tuple[str, ...]
+
+    kind = "stability_border"
+
+    def check(self, study: Study) -> None:
+        super().check(study)
+        theory.require_laws(study, self.jobs(study), self.laws)
+
+    def data(self, study: Study) -> pd.DataFrame:
+        """The columns of the problem, for the laws shown."""
+        frame = self.frame(study)
+        return frame[frame["law"].isin(self.laws)].reset_index(drop=True)
+
+    def facts(self, study: Study, data: pd.DataFrame) -> dict:
+        """The largest relative error, and the smallest share of gradient descent's border that another law has."""
+        share = (data["eigenvalue"] * data["learning_rate"] / 2).min()
+        return {"error": data["error"].max(), "cells": len(data), "lowest": share}
+
+    def caption(self, study: Study) -> str:
+        return f"{self.title}, found by bisection, and ηλ(1 + ρλ) = 2 (USAM) and ηλ = 2 (gradient descent) as lines."
+
+    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
+        from matplotlib.figure import Figure as Drawing
+        from matplotlib.lines import Line2D
+
+        from sharpness.evidence import style
+
+        drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
+        axes = drawing.subplots()
+        style.title(drawing, "Descents come back below the line, and not above it")
+        colours = style.method_colours(["gd", *self.laws]) | {"gd": style.METHOD_COLOURS["sgd"]}
+        rho = np.geomspace(data["rho"].min(), data["rho"].max(), 60)
+        for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False):
+            look = {"color": colours[law], "marker": style.MARKERS[self.laws.index(law)], **theory.MEASURED}
+            axes.plot(rho, [border(law, radius, rate) for radius in rho], **theory.PREDICTED)
+            axes.plot(points["rho"], points["eigenvalue"], **look)
+            if law == self.laws[0]:
+                end = points.iloc[-1]
+                axes.annotate(f"η = {rate:g}", (end["rho"], end["predicted"]), (4, -2), textcoords="offset points",
+                              fontsize=6.5)  # fmt: skip
+        axes.set(xscale="log", yscale="log", xlabel="Radius ρ", ylabel="Eigenvalue λ")
+        ticks = np.array([1, 2, 5, 10, 20, 50, 100, 200])
+        style.frame(axes, data["eigenvalue"], ticks)
+        axes.set_xlim(data["rho"].min() / 1.6, data["rho"].max() * 6)
+        shown = [
+            Line2D([], [], color=colours[law], marker=marker, **theory.MEASURED, label=f"{theory.LAWS[law]}, measured")
+            for law, marker in zip(self.laws, style.MARKERS, strict=False)
+        ]
+        style.legend(drawing, shown, theory.legend_keys()[:1])
+        return drawing
+
+
+KIND = StabilityBorders

@@ -1,0 +1,170 @@
+"""Paths of gradient descent, SAM and USAM in two planes, and their predicted ends; the page computes them live."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sharpness.dynamics import neuron, quadratic
+from sharpness.dynamics.quadratic import edge
+from sharpness.evidence import theory
+from sharpness.evidence.artifact import Figure
+from sharpness.jobs import Job
+from sharpness.settings import require
+from sharpness.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+METHODS = ("gd", "usam", "sam")
+# Of a path the first points are drawn, and then one in an odd number of them, which shows both sides of a cycle.
+FIRST, EVERY = 50, 9
+STYLES = {"gd": (0, (1, 1.2)), "usam": (0, (4, 1.5)), "sam": "-"}
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The descents in one plane: their step size, their radii, where they start and how long they are."""
+
+    learning_rate: float
+    rho: tuple[float, float, float]
+    start: tuple[float, float]
+    steps: int
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "steps"):
+            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
+        require(min(self.rho) > 0, f"rho has {min(self.rho):g}; give radii above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TheoryPaths(Figure):
+    """A row for each problem, a column for each radius.
+
+    Attributes:
+        cycle, phases: the problems whose measured ends the page shows beside a path.
+        eigenvalues: of the quadratic in the plane, the larger first.
+        loss: the neuron's, of sharpness.dynamics.neuron.
+        quadratic, neuron: the descents.
+    """
+
+    cycle: str
+    phases: str
+    eigenvalues: tuple[float, float]
+    loss: str
+    quadratic: Plane
+    neuron: Plane
+
+    def check(self, study: Study) -> None:
+        for name, kind in (("cycle", "quadratic_floor"), ("phases", "neuron_phase")):
+            study.jobs_of(getattr(self, name), kind)
+        require(self.loss in neuron.SLOPES, f"loss is '{self.loss}'; choose from: {', '.join(neuron.SLOPES)}")
+
+    def jobs(self, study: Study) -> list[Job]:
+        return [*study.jobs_of(self.cycle, "quadratic_floor"), *study.jobs_of(self.phases, "neuron_phase")]
+
+    def data(self, study: Study) -> pd.DataFrame:
+        """The columns problem, law, learning_rate, rho, step, x, y (the quadratic's w₁, w₂), for the steps drawn."""
+        frames = []
+        for problem, plane in (("quadratic", self.quadratic), ("neuron", self.neuron)):
+            for rho in plane.rho:
+                for law in METHODS:
+                    path = self._path(problem, plane, law, rho)
+                    columns = {"problem": problem, "law": law, "learning_rate": plane.learning_rate, "rho": rho}
+                    frame = pd.DataFrame({**columns, "step": range(len(path)), "x": path[:, 0], "y": path[:, 1]})
+                    steps = frame["step"]
+                    frames.append(frame[(steps < FIRST) | (steps % EVERY == 0) | (steps == plane.steps)])
+        return pd.concat(frames, ignore_index=True)
+
+    def _path(self, problem: str, plane: Plane, law: str, rho: float) -> np.ndarray:
+        points = [np.array([plane.start])]
+        for _ in range(plane.steps):
+            if problem == "quadratic":
+                values = np.array(self.eigenvalues)
+                points.append(quadratic.descend(values, points[-1], law, rho, plane.learning_rate, 1))
+            else:
+                points.append(neuron.descend(self.loss, law, points[-1], rho, plane.learning_rate, 1))
+        return np.concatenate(points)
+
+    def facts(self, study: Study, data: pd.DataFrame) -> dict:
+        """What the page needs for its live plates: the settings of each plane, and the ends that were measured."""
+        cycle = theory.read(study.jobs_of(self.cycle, "quadratic_floor"))
+        phases = theory.read(study.jobs_of(self.phases, "neuron_phase"))
+        phases = phases[phases["loss"] == self.loss].assign(
+            share=lambda rows: rows["sharpness"] * rows["learning_rate"]
+        )
+        by = ["law", "learning_rate", "rho"]
+        cells = {
+            "quadratic": cycle[cycle["law"].isin(METHODS)].groupby(by)["loss"].median(),
+            "neuron": phases[phases["law"].isin(METHODS)].groupby(by)["share"].median(),
+        }
+        plates = {}
+        for problem, plane in (("quadratic", self.quadratic), ("neuron", self.neuron)):
+            rates = sorted(cells[problem].index.unique("learning_rate"))
+            plates[problem] = {
+                "rate": plane.learning_rate,
+                "rates": [min(rates), max(rates)],
+                "rho": plane.rho[1],
+                "radii": [0.0, plane.rho[-1] * 2],
+                "start": plane.start,
+                "steps": plane.steps,
+                "cells": [[*key, value] for key, value in cells[problem].items()],
+            }
+        plates["quadratic"]["eigenvalues"] = self.eigenvalues
+        plates["neuron"]["loss"] = self.loss
+        return {"plate": plates}
+
+    def caption(self, study: Study) -> str:
+        first, second = self.quadratic, self.neuron
+        return (
+            f"{self.title}. Above: ½wᵀHw with eigenvalues {self.eigenvalues[0]:g} and {self.eigenvalues[1]:g}, η = "
+            f"{first.learning_rate:g}, {first.steps} steps. Below: L(x, y) = ℓ(xy), η = {second.learning_rate:g}, "
+            f"{second.steps} steps. × and +: where theory says that SAM and USAM end."
+        )
+
+    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
+        from matplotlib.figure import Figure as Drawing
+        from matplotlib.lines import Line2D
+
+        from sharpness.evidence import style
+
+        drawing = Drawing(figsize=(style.COLUMN, 3.3), layout="constrained")
+        panels = drawing.subplots(2, 3, sharex="row", sharey="row")
+        style.title(drawing, "Paths of gradient descent, USAM and SAM, and their predicted ends")
+        colours = style.METHOD_COLOURS | {"gd": style.METHOD_COLOURS["sgd"]}
+        marks = {"sam": "x", "usam": "+"}
+        cross = {"color": "black", "markersize": 6, "markeredgewidth": 1.1, "linestyle": "none", "zorder": 4}
+        for row, (problem, plane) in zip(panels, (("quadratic", self.quadratic), ("neuron", self.neuron)), strict=True):
+            reach = 1.25 * np.abs(plane.start)
+            for axes, rho in zip(row, plane.rho, strict=True):
+                for law in METHODS:
+                    path = data[(data["problem"] == problem) & (data["rho"] == rho) & (data["law"] == law)]
+                    inside = path[(path["x"].abs() < 3 * reach[0]) & (path["y"].abs() < 3 * reach[1])]
+                    axes.plot(inside["x"], inside["y"], color=colours[law], linestyle=STYLES[law], linewidth=0.7)
+                for law, points in self._ends(problem, plane, rho).items():
+                    axes.plot(*zip(*points, strict=True), marker=marks[law], **cross)
+                axes.set(xlim=(-1.15 * reach[0], 1.15 * reach[0]), title=f"ρ = {rho:g}")
+                axes.set_ylim(*((-0.35 * reach[1], 1.1 * reach[1])))
+            row[0].set(ylabel="w₂" if problem == "quadratic" else "y")
+            row[1].set_xlabel("w₁" if problem == "quadratic" else "x")
+        shown = [Line2D([], [], color=colours[law], linestyle=STYLES[law], label=theory.LAWS[law]) for law in METHODS]
+        ends = [
+            Line2D([], [], marker=mark, **cross, label=f"predicted end of {theory.LAWS[law]}")
+            for law, mark in marks.items()
+        ]
+        style.legend(drawing, shown, ends)
+        return drawing
+
+    def _ends(self, problem: str, plane: Plane, rho: float) -> dict[str, list[tuple[float, float]]]:
+        """The points at which SAM and USAM should be at the end; without USAM where it diverges."""
+        rate, (x, y) = plane.learning_rate, plane.start
+        if problem == "quadratic":
+            amplitude = (2 * quadratic.floor(self.eigenvalues[0], "sam", rho, rate) / self.eigenvalues[0]) ** 0.5
+            rest = {"usam": [(0.0, 0.0)]} if self.eigenvalues[0] < edge(rho, rate) else {}
+            return {"sam": [(amplitude, 0.0), (-amplitude, 0.0)], **rest}
+        drift = float(neuron.drifted(np.array(y**2 - x**2), rho, rate, plane.steps))
+        return {"sam": [(0.0, drift**0.5)], "usam": [(0.0, float(neuron.settled(y**2 - x**2, rho, rate)) ** 0.5)]}
+
+
+KIND = TheoryPaths

@@ -1,0 +1,125 @@
+"""What the figures, tables and quantities of Part II share: measured points beside predicted lines."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import pandas as pd
+
+from sharpness.errors import SettingError, not_known
+from sharpness.evidence import titles
+from sharpness.evidence.artifact import Artifact
+from sharpness.evidence.quantity import Quantity, Results
+from sharpness.evidence.runs import read_problem
+from sharpness.jobs import Job
+from sharpness.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+
+LAWS = titles.STEPS | {
+    "interpolation": "Interpolation",
+    "monge": "Monge SAM",
+    "damped": "Damped SAM",
+    "sam-l2": "L2-SAM",
+    "sam-linf": "L∞-SAM",
+}
+# A line without points is theory, points without a line are measured: that shows in grey too.
+PREDICTED = {"color": "black", "linewidth": 0.9, "zorder": 2}
+MEASURED = {"linestyle": "none", "markersize": 3.6, "markeredgecolor": "white", "markeredgewidth": 0.4, "zorder": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowsProblem(Artifact):
+    """A table or figure of one toy problem, which may be split into jobs.
+
+    Attributes:
+        problem: which one of config/study.yaml.
+    """
+
+    problem: str
+
+    kind: ClassVar[str]
+
+    def check(self, study: Study) -> None:
+        study.jobs_of(self.problem, self.kind)
+
+    def jobs(self, study: Study) -> list[Job]:
+        return study.jobs_of(self.problem, self.kind)
+
+    def spec(self, study: Study) -> dict:
+        """The settings that all jobs share."""
+        return self.jobs(study)[0].spec
+
+    def frame(self, study: Study) -> pd.DataFrame:
+        """What its jobs have computed, one below the other."""
+        return read(self.jobs(study))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfProblem(Quantity):
+    """A quantity of one toy problem.
+
+    Attributes:
+        problem: which one of config/study.yaml.
+        law: the radial law, or the method, that is looked at.
+        what: what is measured, in plain words.
+    """
+
+    problem: str
+    law: str
+    what: str
+
+    def check(self, study: Study) -> None:
+        if self.problem not in study.parts:
+            raise SettingError(not_known("problem", self.problem, study.parts))
+        laws = [law for part in study.parts[self.problem] for law in _laws(study.problems[part].spec)]
+        if self.law not in laws:
+            raise SettingError(not_known("law", self.law, laws))
+
+    def describe(self, study: Study) -> str:
+        return f"{self.what}, {LAWS[self.law]}"
+
+    def rows(self, results: Results) -> pd.DataFrame:
+        """What its jobs have computed of the law."""
+        frame = results.problem(self.problem)
+        return frame[frame["law" if "law" in frame else "method"] == self.law]
+
+
+def read(jobs: list[Job]) -> pd.DataFrame:
+    """What some jobs of one problem have computed, one below the other."""
+    return pd.concat([read_problem(job) for job in jobs], ignore_index=True)
+
+
+def require_laws(study: Study, jobs: list[Job], laws: tuple[str, ...]) -> None:
+    """Check that the jobs of a problem have these laws.
+
+    Raises:
+        SettingError: one is missing.
+    """
+    known = [law for job in jobs for law in _laws(job.spec)]
+    for law in laws:
+        if law not in known:
+            raise SettingError(not_known("law", law, known))
+
+
+def legend_keys(measured: str = "measured", predicted: str = "predicted") -> list["Artist"]:
+    """The legend's entries for the two."""
+    from matplotlib.lines import Line2D
+
+    from sharpness.evidence import style
+
+    return [
+        Line2D([], [], **PREDICTED, label=predicted),
+        Line2D([], [], color=style.INK, marker="o", **MEASURED, label=measured),
+    ]
+
+
+def shades(values: list[float]) -> dict[float, str]:
+    """A colour for each of some values, the larger the darker."""
+    from sharpness.evidence import style
+
+    return style.shades(style.BLUE, values)
+
+
+def _laws(spec: dict) -> list[str]:
+    return spec.get("laws", spec.get("methods", []))

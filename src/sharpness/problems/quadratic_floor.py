@@ -1,0 +1,80 @@
+"""The quadratic: the loss at which descents end under each radial law, beside the closed form."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sharpness.dynamics.laws import LAWS
+from sharpness.dynamics.quadratic import attracts, descend, floor
+from sharpness.settings import require
+
+# Raise this when a change to the code changes what the same settings compute.
+SEMANTICS = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The Hessian's eigenvalues and the descents: laws × step sizes × radii × starts.
+
+    Attributes:
+        eigenvalues: of the Hessian, the largest first.
+        laws: of sharpness.dynamics.laws.
+        learning_rate: the step sizes η, below 2/λ₁.
+        rho: the radii; gradient descent has one, 0.
+        steps: descent steps.
+        starts: Gaussian ones.
+        seed: decides the starts.
+
+    Raises:
+        SettingError: a value is out of range.
+    """
+
+    eigenvalues: tuple[float, ...]
+    laws: tuple[str, ...]
+    learning_rate: tuple[float, ...]
+    rho: tuple[float, ...]
+    steps: int
+    starts: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        falling = all(one > other for one, other in zip(self.eigenvalues, self.eigenvalues[1:], strict=False))
+        require(falling and self.eigenvalues[-1] > 0, "eigenvalues must be above 0 and fall")
+        for law in self.laws:
+            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
+        for name in ("learning_rate", "rho"):
+            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
+        edge = 2 / self.eigenvalues[0]
+        require(max(self.learning_rate) < edge, f"learning_rate has {max(self.learning_rate):g}; stay below {edge:g}")
+        require(min(self.steps, self.starts) > 0, "steps and starts must be more than 0")
+        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+
+
+def compute(settings: Settings) -> pd.DataFrame:
+    """The ends of the descents, in double precision.
+
+    Returns:
+        One row for each law, step size, radius and start (from 0), in this order, with the columns law, learning_rate,
+        rho, start, loss (inf: diverged), predicted, error (the relative one; where 0 is predicted the loss itself, and
+        inf where one of the two is infinite alone) and assumed (1 where what is predicted attracts).
+    """
+    values = np.array(settings.eigenvalues)
+    starts = np.random.default_rng(settings.seed).normal(size=(settings.starts, len(values)))
+    frames = []
+    for law in settings.laws:
+        for rate in settings.learning_rate:
+            for rho in settings.rho if law != "gd" else (0.0,):
+                ends = descend(values, starts, law, rho, rate, settings.steps)
+                losses, predicted = (values * ends**2).sum(-1) / 2, floor(values[0], law, rho, rate)
+                cell = {"law": law, "learning_rate": rate, "rho": rho, "start": range(settings.starts)}
+                cell |= {"loss": losses, "predicted": predicted, "error": _errors(losses, predicted)}
+                cell["assumed"] = int(attracts(values[0], law, rho, rate))
+                frames.append(pd.DataFrame(cell))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _errors(losses: np.ndarray, predicted: float) -> np.ndarray:
+    if np.isinf(predicted):
+        return np.where(np.isinf(losses), 0.0, np.inf)
+    return np.abs(losses - predicted) / (predicted or 1.0)

@@ -1,0 +1,57 @@
+"""What the study's files refer to: artifacts, claims and sections must find what they name."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpness.errors import SettingError, UserError, unknown
+
+if TYPE_CHECKING:
+    from sharpness.study import Study
+
+STUDY = "config/study.yaml"
+CLAIMS = "config/claims.yaml"
+SECTIONS = Path("workflow/report/sections")
+
+
+def check_references(study: "Study", root: Path) -> None:
+    """What artifacts, claims and sections refer to must be computed, and each section must have its file."""
+    for name in study.sections:
+        _check_template(name, study, root)
+    checks = [(f"{STUDY}: artifacts.{name}", artifact) for name, artifact in study.artifacts.items()]
+    checks += [(f"{CLAIMS}: {part.name}", part.quantity) for claim in study.claims for part in claim.parts]
+    for where, user in checks:
+        try:
+            user.check(study)
+        except SettingError as error:
+            raise UserError(f"{where}: {error}") from None
+
+
+def _check_template(name: str, study: "Study", root: Path) -> None:
+    """A section must have its file, and what that shows or quotes must be of the study."""
+    file = SECTIONS / f"{name}.md"
+    try:
+        text = (root / file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{STUDY}: sections: {name}: {file} cannot be read ({error.strerror}); write it") from None
+    for artifact in re.findall(r'\b(?:show|facts|ref(?=\("(?:table|figure)\d))\("(\w+)"\)', text):
+        lookup("artifact", artifact, study.artifacts, f"{file} quotes {artifact}")
+    for problem in re.findall(r"\bproblems\.(\w+)", text):
+        lookup("problem", problem, study.problems, f"{file} quotes {problem}")
+
+
+def check_section(name: str, sections: list[str], where: str) -> None:
+    """Refuse a section that the report does not have.
+
+    Raises:
+        UserError: it has none of this name.
+    """
+    lookup("section", name, dict.fromkeys(sections), where)
+
+
+def lookup(kind: str, name: str, known: Mapping[str, object], where: str):
+    """What has a name, and the error for a name that nothing has."""
+    if name not in known:
+        raise unknown(kind, name, known, where)
+    return known[name]
