@@ -17,6 +17,7 @@ import alternatives
 import flops
 import precision
 import report
+import sam_family
 import sam_step
 import scaling
 import sensing
@@ -33,7 +34,7 @@ RESULTS = Path("bench/results")
 DOCUMENTS = [Path("docs/performance.md"), Path("docs/precision.md")]
 BENCHMARKS = {
     module.__name__: module
-    for module in (sam_step, throughput, flops, sensing, scaling, alternatives, precision, report)
+    for module in (sam_step, sam_family, throughput, flops, sensing, scaling, alternatives, precision, report)
 }
 
 

@@ -34,7 +34,7 @@ def kill_training(unbroken: Unbroken, kind: str, folder: Path, kills: int, event
     chance, done = instants(), 0
     while done < kills:
         project = unbroken.fresh(folder / str(done) / "project")
-        done += train_with_kills(project, unbroken.runs[kind], kills - done, chance, event, within)
+        done += train_with_kills(project, unbroken.jobs[unbroken.runs[kind]], kills - done, chance, event, within)
         unbroken.assert_complete(project, unbroken.runs[kind])
 
 

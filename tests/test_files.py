@@ -11,11 +11,10 @@ from pathlib import Path
 import projects
 import pytest
 import synthetic
-from sharpness.records import read_run
-from sharpness.training.datasets import prepare
 
-from sharpness import files, paths
+from sharpness import files
 from sharpness.cli import main
+from sharpness.datasets import prepare
 from sharpness.study import load_study
 
 
@@ -97,22 +96,22 @@ def test_a_disk_too_small_for_a_checkpoint(project, capsys):
     run_id = projects.find_run(Path(), network="wide_resnet", method="sgd")
     command = ["train", "--scale", "smoke", "--run", run_id, "--device", "cpu"]
     with small_disk(Path("results"), 64 * 1024):
-        assert f"{paths.checkpoint('smoke', run_id)}: {FULL}" in refusal(capsys, *command)
+        assert f"{load_study('smoke').job(run_id).checkpoint}: {FULL}" in refusal(capsys, *command)
         assert not projects.files(Path("results"))
 
 
 def test_a_disk_too_full_for_a_history(project, capsys):
     projects.edit(Path("config/scales/smoke.yaml"), lambda scale: scale.update(epochs=1))  # no checkpoint
-    run_id = projects.find_run(Path(), network="vgg", method="sgd")
-    command = ["train", "--scale", "smoke", "--run", run_id, "--device", "cpu"]
+    job = load_study("smoke").job(projects.find_run(Path(), network="vgg", method="sgd"))
+    command = ["train", "--scale", "smoke", "--run", job.id, "--device", "cpu"]
     with small_disk(Path("results"), 3 * 4096):
         filler = Path("results/filler")
         filler.write_bytes(bytes(3 * 4096))
-        assert f"{paths.run('smoke', run_id)}/history.csv: {FULL}" in refusal(capsys, *command)
+        assert f"{job.data}: {FULL}" in refusal(capsys, *command)
         assert list(projects.files(Path("results"))) == ["filler"]
         filler.unlink()
         assert main(command) == 0
-        assert read_run(paths.run("smoke", run_id))
+        assert job.read()
 
 
 def test_a_disk_too_full_for_a_figure_keeps_the_old_one(tmp_path, monkeypatch, capsys):
@@ -128,7 +127,7 @@ def test_a_disk_too_full_for_a_figure_keeps_the_old_one(tmp_path, monkeypatch, c
         assert FULL in line
         after = projects.files(Path("figures"))
         assert before.items() <= after.items()
-        whole = {str(file.relative_to("figures")) for file in paths.figure_files("smoke", "figure1")}
+        whole = {str(file.relative_to("figures")) for file in study.artifact("figure1").files("smoke")}
         assert set(after) - set(before) < whole
 
 
@@ -147,5 +146,6 @@ def test_read_only_results(project, capsys):
         subprocess.run(["mount", "-o", "remount,ro", "results"], check=True)
         line = refusal(capsys, "train", "--scale", "smoke", "--run", run_id, "--device", "cpu")
         assert "results/smoke: Read-only file system; make it writable and readable for you, and run again" in line
-        line = refusal(capsys, "sense", "--scale", "smoke")
+        sweep = load_study("smoke").problems["sensing"].id
+        line = refusal(capsys, "compute", "--scale", "smoke", "--job", sweep)
         assert "results/smoke: Read-only file system; make it writable" in line

@@ -202,6 +202,14 @@ def test_no_job_is_a_dash():
             {"p": 2, "geometry": "absolute", "normalization": "dual"},
             r"$\rho\, T^2g/\lVert Tg\rVert_2, \quad T = \left\lvert w\right\rvert$",
         ),
+        (
+            {"p": 2, "geometry": "fisher", "normalization": "none"},
+            r"$\rho\, T^2g, \quad T^2 = 1/(1 + \eta\, g^2)$",
+        ),
+        (
+            {"p": 3, "geometry": "euclidean", "normalization": "dual"},
+            r"$\rho\, \,\operatorname{sign}(g)\,\left\lvert g\right\rvert^{q-1}/\lVert g\rVert_q^{q-1}, \quad q = 1.5$",
+        ),
     ],
 )
 def test_ascent_steps_are_written_as_formulas(method, formula):

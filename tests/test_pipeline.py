@@ -170,6 +170,7 @@ REMADE = {
     "workflow/report/macros.md": {"report"},
     "src/sharpness/networks/vgg.py": {*SHOWN, "runs", "claims", "report"},  # its title is in the tables
     "src/sharpness/datasets/digits.py": {"report"},
+    "src/sharpness/optim/geometries/absolute.py": {"report"},  # its formula is in the text
     "src/sharpness/training/schedule.py": {"claims", "report"},
     "src/sharpness/optim/sam.py": set(),
     "config/claims.yaml": {"claims", "report"},

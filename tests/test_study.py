@@ -229,6 +229,8 @@ FAULTS = [
     ({"experiments.adaptivity.runs": [{"method": "sgd", "rho": [1.0]}]},
      "experiments.adaptivity: method sgd: remove its rho"),
     ({"methods.twin": SAM}, "methods sam and twin are the same method; keep one of the two"),
+    ({"methods.sam.eta": 0.5}, "methods.sam: geometry euclidean has no constant eta; remove it"),
+    ({"methods.sam.geometry": "euclidian"}, "methods.sam: unknown geometry 'euclidian'; did you mean 'euclidean'?"),
     # Artifacts.
     ({"artifacts.table1.kind": "radius_tabel"},
      "artifacts.table1.kind: unknown artifact 'radius_tabel'; did you mean 'radius_table'?"),

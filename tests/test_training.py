@@ -313,11 +313,6 @@ SCALE_FILE = "config/scales/smoke.yaml"
         ),
         (
             "config/study.yaml",
-            lambda study: study["methods"]["sam"].update(eta=0.5),
-            "methods.sam: eta: geometry 'euclidean' has no such constant; leave it at 0",
-        ),
-        (
-            "config/study.yaml",
             lambda study: study["methods"]["sam"].update(p=1, normalization="none"),
             "methods.sam: normalization: 'none' has no limit at p = 1",
         ),

@@ -4,7 +4,10 @@ import atexit
 import gc
 import sys
 
-from sharpness.cli import main
+try:
+    from sharpness.cli import main
+except ModuleNotFoundError as error:  # the wheel alone brings the optimizer
+    sys.exit(f"sharpness: error: {error.name} is missing; the pipeline needs pip install 'sharpness[pipeline]'")
 
 # Importing torch makes 180,000 objects that stay. Python looks among them for garbage time and again, and once more at
 # the end, which takes half a second of every job.

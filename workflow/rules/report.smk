@@ -10,7 +10,7 @@ rule report:
         "config/claims.yaml",
         "config/published.yaml",
         SHARED_CODE,
-        code("evidence/report", "datasets", "problems"),
+        code("evidence/report", "datasets", "problems", "optim/geometries"),
         sorted(
             path
             for path in Path("workflow/report").rglob("*")
