@@ -78,8 +78,16 @@ rule all:
 
 rule theory:
     input:
-        [artifact.files(SCALE) for artifact in STUDY.artifacts.values() if artifact.section in STUDY.theory],
-        [STUDY.problems[name].files for section in STUDY.theory for name in STUDY.sections[section]],
+        [
+            artifact.files(SCALE)
+            for artifact in STUDY.artifacts.values()
+            if artifact.section in STUDY.theory
+        ],
+        [
+            STUDY.problems[name].files
+            for section in STUDY.theory
+            for name in STUDY.sections[section]
+        ],
     localrule: True
 
 

@@ -16,11 +16,12 @@ def artifact_inputs(name):
     """What a table or figure is made from: its jobs' files, the configuration, what all kinds share, and its own kind."""
     artifact = STUDY.artifacts[name]
     kind = type(artifact).__module__.replace(".", "/")
+    predictions = code("dynamics") if artifact.section in STUDY.theory else []
     return [
         *(file for job in artifact.jobs(STUDY) for file in job.files),
         *CONFIGURATION,
         "config/published.yaml",
         *SHARED_CODE,
+        *predictions,
         f"src/{kind}.py",
-        *(code("dynamics") if artifact.section in STUDY.theory else ()),  # the predicted lines
     ]
