@@ -151,7 +151,7 @@ def test_a_missing_or_unreadable_file_is_refused(project, capsys, file):
         (["data", "--scale", "config\n/x"], "unknown scale 'config /x'"),
         (["train", "--scale", "smoke", "--run", "../runs/x"], "scale smoke: unknown run '../runs/x'"),
         (["train", "--scale", "smoke", "--run", ""], "scale smoke: unknown run ''"),
-        (["compute", "--scale", "smoke", "--job", "../x"], "scale smoke: unknown problem '../x'; choose from: "),
+        (["compute", "--scale", "smoke", "--job", "../x"], "scale smoke: unknown problem '../x'; choose from: diag"),
         (["train", "--scale", "smoke", "--run", "any", "--runs-per-gpu", "0"], "runs_per_gpu is 0; it must be"),
         (["data", "--scale", "smoke", "--data-dir", ""], "data_dir is empty"),
         (["table", "table9", "--scale", "smoke"], "config/study.yaml: unknown artifact 'table9'; did you mean 'table"),
