@@ -92,7 +92,11 @@ class Artifact(ABC):
 
     def files(self, scale: str) -> list[Path]:
         """All files that it consists of, its record included."""
-        return [self.file(scale, suffix) for suffix in (*self.suffixes, "csv", "json")]
+        return [*self.described(scale), self.record(scale)]
+
+    def described(self, scale: str) -> list[Path]:
+        """The files whose hashes its record has."""
+        return [self.file(scale, suffix) for suffix in (*self.suffixes, "csv")]
 
     def record(self, scale: str) -> Path:
         """What the report quotes of it, and what its other files were made from, with their hashes."""
@@ -108,7 +112,6 @@ class Artifact(ABC):
         data = self.data(study)
         files.write_text(self.file(study.scale, "csv"), csv_text(data))
         shown = self._write(study, data)
-        content = [path for path in self.files(study.scale) if path != self.record(study.scale)]
         files.write_json(
             self.record(study.scale),
             {
@@ -116,7 +119,7 @@ class Artifact(ABC):
                 **shown,
                 "facts": _as_json(self.facts(study, data)),
                 "jobs": made_from,
-                "files": {path.name: files.sha256(path) for path in content},
+                "files": {path.name: files.sha256(path) for path in self.described(study.scale)},
             },
         )
 

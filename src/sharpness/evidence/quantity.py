@@ -127,13 +127,11 @@ class Run:
         Raises:
             SettingError: there are none.
         """
-        found = [
-            job for job in study.runs.values() if _name(job.spec["network"], job.spec) == _name(network, vars(self))
-        ]
-        if not found:
-            known = sorted({_name(job.spec["network"], job.spec) for job in study.runs.values()})
-            raise SettingError(not_known("run", _name(network, vars(self)), known))
-        return found
+        names = {job.id: _name(job.spec["network"], job.spec) for job in study.runs.values()}
+        own = _name(network, vars(self))
+        if own not in names.values():
+            raise SettingError(not_known("run", own, set(names.values())))
+        return [job for job in study.runs.values() if names[job.id] == own]
 
     def title(self, study: Study) -> str:
         return titles.method(study, self.method, self.rho)

@@ -165,14 +165,13 @@ def _check_artifacts(study: Study, sound: dict[str, Job], recorded: dict | None)
 
 def _check_record(study: Study, name: str, sound: dict[str, Job]) -> Iterator[str]:
     record = study.artifact(name).record(study.scale)
-    content = [path for path in study.artifact(name).files(study.scale) if path != record]
     try:
         made = json.loads(record.read_bytes())
         files_then, jobs_then = dict(made["files"]), dict(made["jobs"])
     except (OSError, ValueError, KeyError, TypeError):
         yield f"altered: {record}: not the record of an artifact; make {name} and the report again"
         return
-    for path in content:
+    for path in study.artifact(name).described(study.scale):
         if files_then.get(path.name) != files.sha256(path):
             yield f"altered: {path}: not the file that {record} describes; make {name} and the report again"
     jobs_now = {job.id: files.sha256(job.data) for job in study.artifact(name).jobs(study) if job.id in sound}

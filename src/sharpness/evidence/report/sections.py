@@ -7,7 +7,7 @@ import jinja2
 
 from sharpness.errors import UserError
 from sharpness.evidence.artifact import Figure
-from sharpness.evidence.formatting import FILTERS, embedded
+from sharpness.evidence.formatting import FILTERS, MARKDOWN, embedded
 from sharpness.evidence.manifest import total_cost
 from sharpness.evidence.report.context import read_context
 from sharpness.study import Study
@@ -39,11 +39,11 @@ def fill_in(study: Study, manifest: dict, findings: list[str]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
-    context = read_context(study)
-    context |= {"manifest": manifest, "findings": findings}
-    context |= {
-        "scale_title": FILTERS["plain"](study.settings["title"]),
-        "data_title": FILTERS["plain"](study.settings["dataset"]["title"]),
+    context = read_context(study) | {
+        "manifest": manifest,
+        "findings": findings,
+        "scale_title": MARKDOWN.text(study.settings["title"]),
+        "data_title": MARKDOWN.text(study.settings["dataset"]["title"]),
     }
     writer = _Writer(study, context, environment)
     texts = {name: writer.render(f"sections/{name}.md") for name in study.sections}
