@@ -64,9 +64,9 @@ def findings(records: list[Record]) -> list[dict]:
         for row in claims:
             entry = found.setdefault(row["claim"], {"name": row["claim"], "statement": row["statement"], "by": {}})
             entry["by"][record.scale] = row
-    wholes = [entry for name, entry in found.items() if name[-1].isdigit()]
+    wholes = [entry for name, entry in found.items() if _is_whole(name)]
     for whole in wholes:
-        whole["parts"] = [entry for name, entry in found.items() if name[:-1] == whole["name"]]
+        whole["parts"] = [entry for name, entry in found.items() if name[:-1] == whole["name"] and not _is_whole(name)]
         whole["deciding"] = {
             scale: next(part for part in whole["parts"] if part["by"].get(scale, {}).get("verdict") == row["verdict"])[
                 "by"
@@ -93,11 +93,16 @@ def compare(one: Record, other: Record) -> dict:
     }
     return {
         "titles": [one.about["title"], other.about["title"]],
-        "both": sum(name[-1].isdigit() for name in decided),
+        "both": sum(map(_is_whole, decided)),
         "opposite": [rows[name] for name in decided if {*rows[name]["verdicts"]} == {SUPPORTED, CONTRADICTED}],
         "one_only": [
             rows[name]
             for name in both
-            if name[-1].isdigit() and name not in decided and {*rows[name]["verdicts"]} != {INCONCLUSIVE}
+            if _is_whole(name) and name not in decided and {*rows[name]["verdicts"]} != {INCONCLUSIVE}
         ],
     }
+
+
+def _is_whole(name: str) -> bool:
+    """Whether a row of claims.csv is a finding's, such as F1, and not that of a part, such as F1a."""
+    return name[-1].isdigit()

@@ -29,8 +29,9 @@ class Record:
     """What is published of a scale.
 
     Attributes:
-        about: scale, title, data, epochs, seeds, runs (their number) and finished (of those); and, empty until all are,
-            commits, cost, jobs (the SHA-256 of each one's data file, by id) and files (that of each picture, by path).
+        about: scale, title, data, epochs, seeds, level (of the intervals), runs (their number) and finished (of those);
+            and, empty until all jobs are, commits (of the runs), cost, jobs (the SHA-256 of each one's data file, by id)
+            and files (that of each picture, by path).
         claims: the findings as sharpness.evidence.claims judges them; None until all jobs are finished.
     """
 
@@ -69,6 +70,7 @@ def _about(study: Study, **of_complete: object) -> dict:
         "data": study.settings["dataset"]["title"],
         "epochs": study.settings["epochs"],
         "seeds": study.settings["seeds"],
+        "level": study.level,
         "runs": len(study.runs),
         "finished": sum(job.is_finished() for job in study.runs.values()),
         **{"commits": [], "cost": None, "jobs": {}, "files": {}},
@@ -122,7 +124,7 @@ def _write_complete(study: Study, with_pictures: bool) -> None:
     runs = {job.id: job.read() for job in study.jobs.values()}
     about = _about(
         study,
-        commits=sorted({str(run["provenance"]["commit"]) for run in runs.values()}),
+        commits=sorted({str(runs[identity]["provenance"]["commit"]) for identity in study.runs}),
         cost=total_cost(runs.values()),
         jobs={identity: run["sha256"] for identity, run in runs.items()},
         files=_copy_pictures(study.scale) if with_pictures else {},
