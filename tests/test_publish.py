@@ -1,4 +1,4 @@
-"""`sharpness publish`: what it writes of finished scales, what it keeps, and whether the repository's pages are true."""
+"""`sharpness publish`: what it writes of finished scales, what it keeps, and whether the pages here are true."""
 
 import re
 import shutil
@@ -147,7 +147,7 @@ def test_what_the_repository_publishes_is_what_its_records_and_logs_say(monkeypa
             )
             continue
         assert not outdated(known, study), known.scale
-        assert all(files.sha256(Path(path)) == digest for path, digest in known.about["files"].items()), known.scale
+        assert all(files.sha256(Path(it["path"])) == it["sha256"] for it in known.about["pictures"]), known.scale
         if committed == len(study.jobs):
             assert {job.id: job.read()["sha256"] for job in study.jobs.values()} == known.about["jobs"], known.scale
             assert csv_text(judge_claims(study)) == Path(f"docs/results/{known.scale}.csv").read_text(), known.scale

@@ -46,8 +46,8 @@ def pages(records: list[Record]) -> dict[Path, str]:
         "findings": findings(complete),
         "pairs": [compare(one, other) for one, other in combinations(complete, 2)],
         "inconclusive": INCONCLUSIVE,
-        "pictures": [path for record in complete for path in record.about["files"] if path.endswith(".png")],
-        "report": REPORT.name if any(str(REPORT) in record.about["files"] for record in complete) else None,
+        "pictured": next((record.about for record in complete if record.about["pictures"]), None),
+        "report": REPORT.name,
     }
     table, page = (environment.get_template(name).render(context) for name in ("readme.md", "results.md"))
     readme = README.read_text(encoding="utf-8")

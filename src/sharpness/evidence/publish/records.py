@@ -30,8 +30,8 @@ class Record:
 
     Attributes:
         about: scale, title, data, epochs, seeds, level (of the intervals), runs (their number) and finished (of those);
-            and, empty until all jobs are, commits (of the runs), cost, jobs (the SHA-256 of each one's data file, by id)
-            and files (that of each picture, by path).
+            and, empty until all jobs are, commits (of the runs), cost, jobs (the SHA-256 of each data file, by id) and
+            pictures (path, title and SHA-256 of each figure and of the report).
         claims: the findings as sharpness.evidence.claims judges them; None until all jobs are finished.
     """
 
@@ -73,7 +73,7 @@ def _about(study: Study, **of_complete: object) -> dict:
         "level": study.level,
         "runs": len(study.runs),
         "finished": sum(job.is_finished() for job in study.runs.values()),
-        **{"commits": [], "cost": None, "jobs": {}, "files": {}},
+        **{"commits": [], "cost": None, "jobs": {}, "pictures": []},
         **of_complete,
     }
 
@@ -124,17 +124,17 @@ def _write_complete(study: Study, with_pictures: bool) -> None:
     runs = {job.id: job.read() for job in study.jobs.values()}
     about = _about(
         study,
-        commits=sorted({str(runs[identity]["provenance"]["commit"]) for identity in study.runs}),
+        commits=sorted({runs[identity]["provenance"]["commit"] or "not known" for identity in study.runs}),
         cost=total_cost(runs.values()),
         jobs={identity: run["sha256"] for identity, run in runs.items()},
-        files=_copy_pictures(study.scale) if with_pictures else {},
+        pictures=_copy_pictures(study.scale) if with_pictures else [],
     )
     files.write_text(_csv(study.scale), csv_text(judge_claims(study)))
     files.write_json(_json(study.scale), about)
 
 
-def _copy_pictures(scale: str) -> dict[str, str]:
-    """Copy a scale's figures and report to docs/, and return their hashes.
+def _copy_pictures(scale: str) -> list[dict]:
+    """Copy a scale's figures and report to docs/, and describe the copies.
 
     Raises:
         UserError: they are missing, or not those of the runs that are here.
@@ -143,12 +143,14 @@ def _copy_pictures(scale: str) -> dict[str, str]:
     if findings := verify(study):
         raise UserError(f"{findings[0]}; then publish again")
     drawn = [artifact for artifact in study.artifacts.values() if isinstance(artifact, Figure)]
-    copies = {FIGURES / f"{figure.name}.png": figure.file(scale, "png") for figure in drawn}
-    copies[REPORT] = next(path for path in paths.report(scale) if path.suffix == ".pdf")
-    for copy, source in copies.items():
+    copies = [
+        *((FIGURES / f"{it.name}.png", it.file(scale, "png"), f"{it.label}: {it.title}") for it in drawn),
+        (REPORT, *(path for path in paths.report(scale) if path.suffix == ".pdf"), "Report"),
+    ]
+    for copy, source, _ in copies:
         with files.replacing(copy) as temporary:
             shutil.copyfile(source, temporary)
-    return {str(copy): files.sha256(copy) for copy in copies}
+    return [{"path": str(copy), "title": title, "sha256": files.sha256(copy)} for copy, _, title in copies]
 
 
 def _json(scale: str) -> Path:
