@@ -16,6 +16,10 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+import without_jsonschema  # noqa: F401
+
+# isort: split
+
 import gpu_at_once
 import gpu_steps
 import torch
@@ -24,15 +28,13 @@ from measure import machine
 from tables import markdown
 
 from sharpness import files
-from sharpness.datasets import prepared_shape
 from sharpness.errors import UserError
 from sharpness.evidence.formatting import duration
-from sharpness.jobs import Job
-from sharpness.networks import network_arguments
+from sharpness.jobs import canonical
 from sharpness.scales import scale_names
 from sharpness.study import load_study
 from sharpness.training.device import configure
-from sharpness.training.estimate import START_SECONDS, epoch_seconds
+from sharpness.training.estimate import START_SECONDS, estimate
 from sharpness.training.process import skip_compiler_import
 
 ROOT = Path(__file__).parents[1]
@@ -106,37 +108,33 @@ def run_checks(device: torch.device, end: float) -> Iterator[dict]:
 
 
 def cost_of_scales(device: torch.device, scales: list[str], end: float) -> Iterator[dict]:
-    """What each scale's runs would take one after the other, by measured steps and tests on images of its data's shape.
+    """What each scale's runs would take one after the other, as `sharpness estimate` has it.
 
-    A scale that reads a folder of images is left out: what it would cost, only that folder says.
+    Scales that differ in epochs and seeds alone are measured once. One that reads a folder of images is left out: how
+    many there are, only that folder says.
     """
-    epochs: dict[tuple, float] = {}
+    epochs: dict[str, dict[str, float]] = {}  # seconds of an epoch, by what decides them and by kind of run
     for scale in scales:
         study = load_study(scale)
-        dataset = study.settings["dataset"]
-        if dataset["name"] == "image_folder":
+        settings = study.settings
+        if settings["dataset"]["name"] == "image_folder":
             continue
-        shape = prepared_shape(dataset, Path("data"))
-        seconds = 0.0
-        for job in study.runs.values():
-            cost_class = (_cost_class(job), shape)
-            if cost_class not in epochs:
-                if time.monotonic() > end:
-                    return
-                epochs[cost_class], _ = epoch_seconds(job.spec, shape, device)
-            seconds += START_SECONDS + job.spec["epochs"] * epochs[cost_class]
-        yield {"scale": scale, "runs": len(study.runs), "epochs": study.settings["epochs"], "seconds": seconds}
+        deciding = canonical({key: settings[key] for key in ("dataset", "networks", "batch_size", "precision")})
+        if deciding not in epochs and time.monotonic() > end:
+            return
+        if deciding not in epochs:
+            kinds = estimate(list(study.runs.values()), settings["dataset"], Path("data"), device)
+            epochs[deciding] = {kind.kind: (kind.seconds - START_SECONDS) / settings["epochs"] for kind in kinds}
+        seconds = sum(
+            START_SECONDS + settings["epochs"] * epochs[deciding][f"{job.spec['network']} {job.spec['method']}"]
+            for job in study.runs.values()
+        )
+        yield {"scale": scale, "runs": len(study.runs), "epochs": settings["epochs"], "seconds": seconds}
 
 
 def _scales() -> list[str]:
     """All scales, the one that matters most first: time may be up before the last."""
     return sorted(scale_names(), key=lambda name: name != "paper")
-
-
-def _cost_class(job: Job) -> tuple:
-    spec = job.spec
-    size = tuple(sorted((key, str(value)) for key, value in network_arguments(spec).items()))
-    return spec["network"], size, spec["optimizer"], spec["batch_size"], spec["precision"]
 
 
 def tables(result: dict) -> dict[str, str]:

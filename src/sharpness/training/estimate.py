@@ -64,9 +64,8 @@ def estimate(jobs: list[Job], dataset: dict, data_dir: Path, device: torch.devic
         cost_class = (spec["network"], spec["optimizer"])  # every ascent step costs about the same
         if cost_class not in measured:
             with settings_in(runs[0].scale):
-                measured[cost_class] = epoch_seconds(spec, shape, device)
-        epoch, parameters = measured[cost_class]
-        seconds = START_SECONDS + spec["epochs"] * epoch
+                measured[cost_class] = _run_seconds(spec, shape, device)
+        seconds, parameters = measured[cost_class]
         missing = sum(not job.is_finished() for job in runs)
         estimates.append(Estimate(" ".join(kind), len(runs), missing, seconds, parameters))
     return estimates
@@ -102,13 +101,8 @@ def describe(scale: str, estimates: list[Estimate], device: torch.device, at_onc
     return "\n".join(lines)
 
 
-def epoch_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float, int]:
-    """Seconds of an epoch of a run, its test included, by steps on random images; its network's number of parameters.
-
-    Raises:
-        UserError: the device lacks the precision.
-        SettingError: a setting is impossible, alone or with such images.
-    """
+def _run_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float, int]:
+    """Seconds of one run, and its network's number of parameters."""
     configure(device, spec["precision"])
     model, _, _, step = build_training(spec, shape, device)
 
@@ -125,7 +119,7 @@ def epoch_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float
     model.eval()
     testing = _seconds(test_on, batch_size, device) * shape.test_images / batch_size
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return training + testing, parameters
+    return START_SECONDS + spec["epochs"] * (training + testing), parameters
 
 
 def _seconds(work: Callable[[int], None], batch_size: int, device: torch.device) -> float:
