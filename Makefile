@@ -3,7 +3,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: report smoke test test-faults test-slurm bench gpu-check publish lock
+.PHONY: report smoke test test-faults test-slurm bench gpu-check publish docs lock
 
 report: .venv/.complete
 	snakemake --cores all
@@ -33,6 +33,10 @@ gpu-check: .venv/.complete
 
 publish: .venv/.complete
 	python -m sharpness publish
+
+# The pages that are made from what they describe; tests say when one is behind.
+docs: .venv/.complete
+	python docs/generate/config_readme.py
 
 # Needs uv; pins stay as they are unless pyproject.toml asks for others.
 lock:
