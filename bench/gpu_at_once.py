@@ -23,7 +23,9 @@ from sharpness.training.process import skip_compiler_import
 from sharpness.training.step import build_optimizer, build_step
 
 RUNS = {"full": (1, 2, 4), "tiny": (1, 2)}
-# Of the time, what the steps themselves may take: the rest is for the processes to start in, and to build networks.
+# What each case's steps may take (seconds), and all of them together of the time that there is: the rest is for the
+# processes to start in, and to build networks.
+MOST_SECONDS = {"full": 4.0, "tiny": 0.5}
 STEPPING = 0.4
 POLL_SECONDS = 0.25
 STEPS_BETWEEN_LOOKS = 5  # at the clock, for which the GPU has to be waited for
@@ -41,7 +43,7 @@ def measure(device: torch.device, size: str, end: float) -> Iterator[dict]:
     """
     graphs = (False, True) if device.type == "cuda" else (False,)
     cases = list(product(workloads(size), graphs))
-    seconds = min(4.0, STEPPING * (end - time.monotonic()) / (len(RUNS[size]) * len(cases)))
+    seconds = min(MOST_SECONDS[size], STEPPING * (end - time.monotonic()) / (len(RUNS[size]) * len(cases)))
     for runs in RUNS[size]:
         if time.monotonic() > end or seconds <= 0:
             return

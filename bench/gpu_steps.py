@@ -24,6 +24,7 @@ from sharpness.training.step import Step, autocast, build_optimizer, build_step
 LAYOUTS = {"channels last": torch.channels_last, "channels first": torch.contiguous_format}
 TYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 SIDES = {"full": 8192, "tiny": 128}
+MOST_SECONDS = {"full": 20.0, "tiny": 0.5}  # for the rounds of one network in one precision
 STOCK = "reference loop"
 
 
@@ -58,8 +59,10 @@ def measure(device: torch.device, size: str, end: float) -> Iterator[dict]:
         left = end - time.monotonic()
         if left < 0:
             return
+        # Half of the share is for building, recording and the first calls.
+        budget = min(MOST_SECONDS[size], left / (len(groups) - index) / 2)
         try:
-            yield from _group(workload, device, precision, ceilings[precision], left / (len(groups) - index) / 2)
+            yield from _group(workload, device, precision, ceilings[precision], budget)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
