@@ -3,7 +3,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: report smoke test test-faults test-slurm bench docs lock
+.PHONY: report smoke test test-faults test-slurm bench gpu-check publish docs lock
 
 report: .venv/.complete
 	snakemake --cores all
@@ -27,6 +27,12 @@ test-slurm: .venv/.complete
 
 bench: .venv/.complete
 	python bench/run.py
+
+gpu-check: .venv/.complete
+	PYTHONPATH=src:tests python bench/gpu_check.py
+
+publish: .venv/.complete
+	python -m sharpness publish
 
 # The pages that are made from what they describe; tests say when one is behind.
 docs: .venv/.complete

@@ -7,17 +7,19 @@ PIL images. The loop over measurements takes matrix sensing's sums as they are p
 """
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
 
 from sharpness.dynamics.matrix_sensing import Run
 from sharpness.problems.matrix_sensing import Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class StockSAM(torch.optim.Optimizer):
@@ -106,13 +108,15 @@ class Cutout:
 class PictureDataset(Dataset):
     """Images (uint8, n × height × width × channels) and labels, given one by one through a transform of a PIL image."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable[[Image.Image], Tensor]):
+    def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable[["Image.Image"], Tensor]):
         self.images, self.labels, self.transform = images, labels, transform
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        from PIL import Image  # as in loaders
+
         image = self.images[index]
         return self.transform(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)), int(
             self.labels[index]
@@ -135,6 +139,8 @@ def loaders(
         spec: batch_size and the augmentation, as in a run's spec.
         workers: worker processes of each loader.
     """
+    from torchvision import transforms  # the steps above are timed where it is missing
+
     as_inputs = [transforms.ToTensor(), transforms.Normalize([m / 255 for m in mean], [s / 255 for s in std])]
     augmentation = [transforms.RandomCrop(train[0].shape[1], padding=spec["crop_padding"])]
     if spec["flip"]:

@@ -2,7 +2,8 @@
 
     python bench/run.py                     everything: about half an hour on two cores
     python bench/run.py sam_step sensing    these alone
-    python bench/run.py --tables            nothing: only put the tables of what is there into the documents
+    python bench/run.py --tables            nothing: only put the tables of what is there into the documents, those of
+                                            bench/gpu_check.py too
 
 On a machine with a GPU the results are of the GPU, in bench/results/*.cuda.json, with tables of their own.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import alternatives
 import flops
+import gpu_check
 import precision
 import report
 import sam_family
@@ -74,6 +76,10 @@ def blocks() -> dict[str, str]:
                 last = list(tables)[-1]
                 tables[last] += f"\n\n{caption(result['machine'])}"
                 found |= {f"{block}{suffix}": table for block, table in tables.items()}
+    if (file := gpu_check.OUTPUTS["cuda"]).exists():
+        result = json.loads(file.read_text(encoding="utf-8"))
+        tables = gpu_check.tables(result)
+        found |= tables | {last: f"{tables[last]}\n\n{caption(result['machine'])}" for last in list(tables)[-1:]}
     return found
 
 

@@ -1,10 +1,13 @@
 """What is timed: the study's networks at their sizes, each with a batch of random images."""
 
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from sharpness.datasets import prepared_shape
 from sharpness.networks import build_network
 from sharpness.study import load_study
 from sharpness.training.loss import SmoothedLoss
@@ -51,10 +54,16 @@ class Workload:
 
 def laptop_networks() -> list[Workload]:
     """The four networks of the laptop scale on 8×8 digits."""
-    settings = load_study("laptop").settings
+    return scale_networks("laptop")
+
+
+def scale_networks(scale: str) -> list[Workload]:
+    """The networks of a scale on images of its size."""
+    settings = load_study(scale).settings
+    shape = prepared_shape(settings["dataset"], Path("data"))
     titles = {"wide_resnet": "WRN-{depth}-{width}", "resnet": "ResNet", "pyramidnet": "PyramidNet", "vgg": "VGG"}
     return [
-        Workload(titles[name].format(**size), name, 1, 8, settings["batch_size"], size)
+        Workload(titles[name].format(**size), name, shape.channels, shape.image_size, settings["batch_size"], size)
         for name, size in settings["networks"].items()
     ]
 
@@ -68,6 +77,7 @@ def wrn_22_8(batch_size: int = 16) -> Workload:
     return Workload("WRN-22-8", "wide_resnet", 3, 32, batch_size, {"depth": 22, "width": 8})
 
 
+@cache
 def sam_spec(scale: str = "laptop") -> dict:
     """The spec of the study's SAM run on the WideResNet, ρ = 0.05, with the first of the scale's seeds."""
     runs = load_study(scale).runs.values()

@@ -1,11 +1,25 @@
 """The benchmarks' own pieces, at tiny sizes; how fast anything is, they do not say."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import projects
 import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
+# gpu-check on the CPU, in a process that has only what it says that it needs.
+GPU_CHECK = """
+import runpy, sys
+absent = "jinja2 jsonschema matplotlib PIL psutil pypandoc pytest pytorch_optimizer scipy seaborn sklearn torchvision"
+sys.modules |= dict.fromkeys(absent.split())
+sys.path.insert(0, "bench")
+sys.argv = ["gpu_check.py", "--device", "cpu", "--size", "tiny", "--output", *sys.argv[1:]]
+runpy.run_path("bench/gpu_check.py", run_name="__main__")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +76,50 @@ def test_the_references_of_matrix_sensing_agree_with_the_sweeps_own_descent():
         for reference in (sense_by_loop, sense_by_product):
             found = torch.tensor(reference(matrices, factor @ factor.mT, start, run, settings), dtype=torch.float64)
             torch.testing.assert_close(found, ours, rtol=1e-9, atol=0)
+
+
+def start_gpu_check(output: Path) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}"}
+    return subprocess.Popen(
+        [sys.executable, "-c", GPU_CHECK, str(output)], cwd=ROOT, env=environment, start_new_session=True
+    )
+
+
+def test_gpu_check_runs_through_on_a_cpu_and_its_tables_show_what_it_wrote(tmp_path):
+    import gpu_check
+
+    assert start_gpu_check(tmp_path / "check.json").wait() == 0
+    result = json.loads((tmp_path / "check.json").read_text())
+    assert result["finished"]
+    assert {(row["precision"], row["layout"]) for row in result["steps"]} == {
+        (precision, layout) for precision in ("fp32", "bf16") for layout in ("channels last", "channels first")
+    }
+    assert [(row["runs"], row["network"]) for row in result["at_once"]] == [
+        (runs, network) for runs in (1, 2) for network in ("WRN-10-1", "ResNet")
+    ]
+    assert [(row["scale"], row["runs"]) for row in result["scales"]] == [("smoke", 21)]
+    tables = gpu_check.tables(result)
+    assert tables["gpu_checks"].startswith("0 of 0 tests")
+    for name, part in (("gpu_steps", "steps"), ("gpu_at_once", "at_once"), ("gpu_scales", "scales")):
+        assert len(tables[name].splitlines()) == 2 + len(result[part])
+
+
+def test_a_gpu_check_that_is_killed_leaves_what_it_has(tmp_path):
+    output = tmp_path / "check.json"
+    process = start_gpu_check(output)
+    try:
+        assert projects.wait_for(output.exists, process, seconds=300)
+    finally:
+        projects.kill(process)
+        process.wait()
+    result = json.loads(output.read_text())
+    assert not result["finished"]
+    assert result["steps"][0]["images_per_second"] > 0
+
+
+def test_a_failed_check_is_said_in_the_table():
+    import gpu_check
+
+    checks = [{"name": "this"}, {"name": "that", "error": "AssertionError"}]
+    tables = gpu_check.tables({"checks": checks, "steps": [], "at_once": [], "scales": [{"error": "no"}]})
+    assert tables["gpu_checks"] == "1 of 2 tests that need a GPU pass here; not: that."

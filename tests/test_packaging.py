@@ -129,6 +129,7 @@ LAYERS = [
     ["evidence.claims", "evidence.manifest"],
     ["evidence.verify"],
     ["evidence.report"],
+    ["evidence.publish"],
     ["archive", "work"],
     ["cli"],
     ["__main__"],

@@ -18,6 +18,7 @@ import synthetic
 from sharpness import paths, registry
 from sharpness.errors import UserError
 from sharpness.evidence import claims, manifest, report
+from sharpness.evidence.artifacts.method_table import Published as PublishedMethod
 from sharpness.evidence.artifacts.radius_table import Published as PublishedRadius
 from sharpness.evidence.report import context
 from sharpness.evidence.report.sections import fill_in
@@ -281,6 +282,18 @@ def test_a_published_value_is_within_if_it_lies_between_the_lowest_and_the_highe
         seeds["final_test_accuracy"].min(), seeds["final_test_accuracy"].max(),
     )  # fmt: skip
     assert (loss["what"], loss["within"]) == ("ρ = 0.5, loss", False)
+
+
+def test_a_published_variant_of_a_method_is_shown_without_a_value_of_ours(study):
+    table2 = study.artifact("table2")
+    method = {"network": "wide_resnet", "method": "asam", "rho": 2.0, "accuracy": 0.9, "source": "a", "differs": "b"}
+    printed = tuple(PublishedMethod(**method, variant=variant) for variant in (None, "on weights only"))
+
+    same, variant = facts_of(study, replace(table2, published=printed))["compared"]
+
+    assert same["ours"]["n"] == 3
+    assert variant["ours"] is None
+    assert variant["what"] == "ASAM, ρ = 2, on weights only, on WideResNet"
 
 
 def test_a_published_draw_is_compared_on_a_log_scale_and_divergence_has_no_ratio(study):

@@ -140,6 +140,12 @@ def _verify(options: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
+def _publish(options: argparse.Namespace) -> None:
+    from sharpness.evidence.publish import publish
+
+    publish()
+
+
 def _config(options: argparse.Namespace) -> dict:
     """config/config.yaml, overridden by the options given."""
     config = load_config()
@@ -169,7 +175,8 @@ def _parser() -> argparse.ArgumentParser:
 
     def verb(name: str, function, text: str, *options: argparse.ArgumentParser) -> argparse.ArgumentParser:
         description = text[0].upper() + text[1:] + "."
-        added = verbs.add_parser(name, help=text, description=description, parents=[scale, *options])
+        of_scale = [] if function is _publish else [scale]
+        added = verbs.add_parser(name, help=text, description=description, parents=[*of_scale, *options])
         added.set_defaults(verb=function)
         return added
 
@@ -210,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("report", _report, "write report.html, report.pdf and MANIFEST.json", part_two)
     text = "compare all results of the scale with the tree; print what is missing, stale or altered"
     verb("verify", _verify, text, part_two)
+    verb("publish", _publish, "write docs/results.md and README's table from the scales that are finished")
     return parser
 
 

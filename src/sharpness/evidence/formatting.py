@@ -61,7 +61,7 @@ class Markdown:
     def _scientific(self, number: str) -> str:
         """Python's 1.5e+65 with a power of ten."""
         mantissa, _, exponent = number.partition("e")
-        return self.power(mantissa, int(exponent)) if exponent else self._signs(number)
+        return self.power(self._signs(mantissa), int(exponent)) if exponent else self._signs(number)
 
     def _signs(self, number: str) -> str:
         return number.replace("-", self.minus)

@@ -18,6 +18,7 @@ class Published:
     """A published accuracy of a method on a network, and in what its training differs from the study's.
 
     Attributes:
+        variant: what makes the published method another than the study's of that name; nothing of ours is like it then.
         nll, ece: negative log-likelihood (nats) and expected calibration error on the test set, where printed.
     """
 
@@ -27,6 +28,7 @@ class Published:
     source: str
     differs: str
     rho: float | None = None
+    variant: str | None = None
     nll: float | None = None
     ece: float | None = None
 
@@ -104,12 +106,17 @@ class MethodTable(ShowsExperiment, Table):
         compared = [
             {
                 **vars(row),
-                "what": f"{titles.method(study, row.method, row.rho)} on {titles.network(row.network)}",
-                "ours": _ours(data, row),
+                "what": _published_title(study, row),
+                "ours": None if row.variant else _ours(data, row),
             }
             for row in self.published
         ]
         return {"networks": networks, "compared": compared}
+
+
+def _published_title(study: Study, row: Published) -> str:
+    variant = f", {row.variant}," if row.variant else ""
+    return f"{titles.method(study, row.method, row.rho)}{variant} on {titles.network(row.network)}"
 
 
 def _ours(data: pd.DataFrame, row: Published) -> dict | None:
