@@ -1,33 +1,18 @@
-"""Reading the YAML files of config/: safely, closed against unknown keys, every fault reported in one line."""
+"""The YAML files of config/ against their schemas: closed against unknown keys, every fault reported in one line."""
 
 import math
 import sys
 from pathlib import Path
 
-import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from sharpness.errors import UserError, suggestion
+from sharpness.yaml_files import read_yaml
 
 CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
 
 # No file of config/ nests deeper than half of this.
 DEEPEST = 20
-
-
-class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, where YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        mapping = {}
-        for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
-            if key in mapping:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
-            mapping[key] = self.construct_object(value_node, deep=True)
-        return mapping
 
 
 # JSON Schema counts 2.0 among the integers; as a number of epochs it would be another spec than 2, and fit no range.
@@ -37,34 +22,6 @@ _Validator = validators.extend(
         "integer", lambda checker, value: isinstance(value, int) and not isinstance(value, bool)
     ),
 )
-
-
-def read_yaml(path: Path) -> object:
-    """Parse a YAML file.
-
-    Raises:
-        UserError: the file is missing, unreadable or not UTF-8, or is not valid YAML (with line and column).
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        for event in yaml.parse(text, _UniqueKeyLoader):
-            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for more values than any memory holds
-                raise yaml.MarkedYAMLError(
-                    problem=f"alias *{event.anchor}; write it out", problem_mark=event.start_mark
-                )
-        return yaml.load(text, _UniqueKeyLoader)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run this from the project's root, where config/ is") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{path}{place}: not valid YAML: {error.problem or error.context}") from None
-    except Exception as error:  # a value that does not fit its tag raises whatever its constructor meets
-        raise UserError(f"{path}: not valid YAML: {error}") from None
 
 
 def load_config(root: Path = Path()) -> dict:

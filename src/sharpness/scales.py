@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from sharpness import registry
-from sharpness.config import check, read_yaml
+from sharpness.config import check
 from sharpness.errors import UserError, unknown
+from sharpness.yaml_files import read_yaml
 
 
 def scale_names(root: Path = Path()) -> list[str]:
