@@ -8,7 +8,6 @@ from types import ModuleType
 
 from sharpness.errors import UserError, unknown
 
-
 _NO_LITERAL = object()
 
 

@@ -6,6 +6,7 @@ refused here. What remains of its types: text, true and false, null, whole numbe
 
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 
@@ -18,8 +19,10 @@ _AS_YAML_1_1 = yaml.resolver.Resolver()
 class _Loader(_SAFE):
     """A safe loader without dates and merge keys, which are text here, and without a key that is given twice."""
 
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("bool", "int", "float", "null")]
+    yaml_implicit_resolvers: ClassVar = {
+        first: [
+            (tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("bool", "int", "float", "null")
+        ]
         for first, resolvers in _SAFE.yaml_implicit_resolvers.items()
     }
 

@@ -10,6 +10,7 @@ from sharpness.arrays import Arrays
 TITLE = "digits (8×8)"
 CITATION = "pedregosa2011"
 TRAINING_IMAGES = 512
+SHAPE = {"train_images": 512, "test_images": 1285, "image_size": 8, "channels": 1, "classes": 10}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from tqdm import tqdm
 from sharpness import paths
 from sharpness.arrays import Arrays
 from sharpness.errors import UserError, setting
-from sharpness.settings import require
 
 TITLE = "folder of images"
 CITATION = None
@@ -25,13 +24,12 @@ class Source:
         folder: where they are; relative to the working directory, or absolute, or from ~, the home folder.
 
     Raises:
-        SettingError: the folder has no name, or one that a shell or a file system takes for something else.
+        SettingError: the folder has a name that a shell or a file system takes for something else.
     """
 
     folder: str
 
     def __post_init__(self) -> None:
-        require(bool(self.folder), "folder is empty; give the path of a folder of images")
         with setting("folder"):
             self.path()
 

@@ -5,8 +5,9 @@ its class as NETWORK, which takes (in_channels, num_classes) and, by keyword, si
 integer or a list of them, as its default is. A class that asks for `image_size` is given the images' side.
 
 The class's `output_stride` is the smallest side that it can take, or the name of the size whose items each halve the
-image. Its `ranges`, if it has them, say for some of its sizes the lowest and the highest value, and from one to the next
-the step where that is not 1. All of this is read from the text, so that a size is refused without an import of torch.
+image. The module's RANGES, if it has them, say for some of the sizes the lowest and the highest value, and from one to
+the next the step where that is not 1. All of this is read from the text, so that a size is refused without an import of
+torch.
 """
 
 from typing import TYPE_CHECKING
@@ -54,11 +55,12 @@ def check_sizes(name: str, size: dict, image_size: int | None) -> None:
         SettingError: with the size.
     """
     defaults, constants = registry.arguments("networks", name, "NETWORK")
+    ranges = registry.constants("networks", name).get("RANGES", {})
     sizes = {key: default for key, default in defaults.items() if key != "image_size"}
     for key, value in size.items():
         if key not in sizes:
             raise SettingError(f"{name} has no argument {key!r}; {suggestion(key, sorted(sizes))}")
-        _check_size(key, value, sizes[key], constants.get("ranges", {}).get(key, ANY_SIZE))
+        _check_size(key, value, sizes[key], ranges.get(key, ANY_SIZE))
     stride = constants.get("output_stride", 1)
     smallest = 2 ** len((sizes | size)[stride]) if isinstance(stride, str) else stride
     if image_size is not None and image_size < smallest:

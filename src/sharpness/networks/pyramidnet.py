@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 TITLE = "PyramidNet"
 CITATION = "han2017"
+RANGES = {"depth": (11, 1000), "alpha": (1, 2000), "width": (1, 2000)}
 EXPANSION = 4
 
 
@@ -43,7 +44,6 @@ class PyramidNet(nn.Module):
     """
 
     output_stride = 4
-    ranges = {"depth": (11, 1000), "alpha": (1, 2000), "width": (1, 2000)}
 
     def __init__(self, in_channels: int, num_classes: int, *, depth: int = 16, alpha: int = 48, width: int = 16):
         super().__init__()

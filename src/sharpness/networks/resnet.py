@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 TITLE = "ResNet"
 CITATION = "he2016"
+RANGES = {"blocks": (1, 100), "width": (1, 2000)}
 
 
 class Block(nn.Module):
@@ -41,7 +42,6 @@ class ResNet(nn.Module):
     """
 
     output_stride = 8
-    ranges = {"blocks": (1, 100), "width": (1, 2000)}
 
     def __init__(self, in_channels: int, num_classes: int, *, blocks: int = 2, width: int = 64):
         super().__init__()

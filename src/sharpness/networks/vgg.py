@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 TITLE = "VGG"
 CITATION = "simonyan2015"
+RANGES = {"convolutions": (1, 16), "width": (1, 2000), "head": (1, 65_536)}
 
 
 class VGG(nn.Module):
@@ -24,7 +25,6 @@ class VGG(nn.Module):
     """
 
     output_stride = "convolutions"
-    ranges = {"convolutions": (1, 16), "width": (1, 2000), "head": (1, 65_536)}
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 TITLE = "WideResNet"
 CITATION = "zagoruyko2016"
+RANGES = {"depth": (10, 1000, 6), "width": (1, 64)}
 
 
 class Block(nn.Module):
@@ -40,7 +41,6 @@ class WideResNet(nn.Module):
     """
 
     output_stride = 4
-    ranges = {"depth": (10, 1000, 6), "width": (1, 64)}
 
     def __init__(self, in_channels: int, num_classes: int, *, depth: int = 22, width: int = 8):
         super().__init__()
