@@ -152,7 +152,14 @@ def test_scales_do_not_mix(project):
 def test_a_scale_has_what_the_scales_have_that_it_extends_but_for_its_own(project):
     laptop = read_scale("laptop", Path())
     add_scale(project, "middle", extends="laptop", title="middle", dataset={"title": "Digits", "cutout": 2})
-    add_scale(project, "top", extends="middle", networks={"vgg": {"convolutions": [1], "width": 8}}, dataset={"cutout": 0}, seeds=[5])
+    add_scale(
+        project,
+        "top",
+        extends="middle",
+        networks={"vgg": {"convolutions": [1], "width": 8}},
+        dataset={"cutout": 0},
+        seeds=[5],
+    )
 
     top = read_scale("top", Path())
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from sharpness.errors import SettingError, UserError, setting
 from sharpness.networks import check_sizes
+from sharpness.settings import require
 from sharpness.training.limits import check_augmentation, check_batch
 
 
@@ -34,6 +35,10 @@ def check_fit(settings: dict, networks: Iterable[str], where: str) -> None:
         if image_size:
             with setting("dataset"):
                 check_augmentation(dataset["crop_padding"], dataset["cutout"], image_size)
+        if shape:
+            with setting("dataset.training_images"):
+                few = f"{images} leaves a class without an image; choose {shape.classes} at least"
+                require(images >= shape.classes, few)
         if images:
             with setting("batch_size"):
                 check_batch(settings["batch_size"], images)

@@ -43,7 +43,8 @@ def _check_template(name: str, study: "Study", root: Path) -> None:
         raise UserError(f"{STUDY}: sections: {name}: {file} cannot be read ({error.strerror}); write it") from None
     for artifact in re.findall(r'\b(?:show|facts|ref(?=\("(?:table|figure)\d))\("(\w+)"\)', text):
         lookup("artifact", artifact, study.artifacts, f"{file} quotes {artifact}")
-    for problem in re.findall(r"\bproblems\.(\w+)", text):
+    for dotted, quoted in re.findall(r'\bproblems(?:\.(\w+)|\["([\w-]+)"\])', text):
+        problem = dotted or quoted
         lookup("problem", problem, study.problems, f"{file} quotes {problem}")
 
 

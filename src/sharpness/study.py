@@ -226,8 +226,8 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
         judged["level"],
         [_claim(name, claim, judged["tests"], sections) for name, claim in judged["claims"].items()],
     )
-    check_references(study, root)
     check_titles(study)
+    check_references(study, root)
     if theory is None:
         theory = load_config(root).get("theory", False) or study.has_theory(root)
     return study if theory else study.without_theory()

@@ -64,20 +64,21 @@ def check_sizes(name: str, size: dict, image_size: int | None) -> None:
     stride = constants.get("output_stride", 1)
     smallest = 2 ** len((sizes | size)[stride]) if isinstance(stride, str) else stride
     if image_size is not None and image_size < smallest:
-        raise SettingError(f"{name} at this size needs images of at least {smallest} pixels a side, not {image_size}")
+        needed = f"needs images of at least {smallest} pixels a side, not {image_size}"
+        raise SettingError(f"{name} at this size {needed}; choose another size")
 
 
 def _check_size(key: str, value: object, default: object, bounds: tuple[int, ...]) -> None:
     """Refuse what is not a positive integer within bounds, or where a list is wanted, what is not a list of them."""
     is_single = isinstance(default, int)
     if not is_single and (not isinstance(value, list | tuple) or not value):
-        raise SettingError(f"{key}: {value!r} is not a list of positive integers")
+        raise SettingError(f"{key}: {value!r} is not a list of positive integers; give one")
     if not is_single and len(value) > MOST_ITEMS:
         raise SettingError(f"{key}: {len(value)} items are too many; give {MOST_ITEMS} at most")
     low, high, step = (*bounds, 1)[:3]
     for number in [value] if is_single else value:
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise SettingError(f"{key}: {number!r} is not a positive integer")
+            raise SettingError(f"{key}: {number!r} is not a positive integer; give one")
         if number not in range(low, high + 1, step):
             choice = f"{low} to {high}" if step == 1 else f"{low}, {low + step}, {low + 2 * step}, ... up to {high}"
             raise SettingError(f"{key}: {number} is outside its range; choose {choice}")
