@@ -23,6 +23,8 @@ class Dumper(yaml.CSafeDumper):
         return True
 
 
+# A line names another file than the one that was changed where that asks for what is not there any more.
+OTHERS = ("config/scales/: unknown scale", "config/claims.yaml: F", "workflow/report/sections/")
 OUTCOMES = dict.fromkeys(["refused at load", "not refused", "ended in a traceback"], 0)
 CASES = [case for cases in CLASSES.values() for case in cases]
 # What to do instead is said by one of these.
@@ -105,7 +107,7 @@ def refusal(project: Path, file: str, change: object) -> str:
 def test_a_wrong_setting_is_refused_in_one_line(project, file, change, words):
     line = refusal(project, file, change)
     assert words in line
-    assert any(name in line for name in (file, "config/scales/", "workflow/report/sections/", "config/"))
+    assert file in line or line.startswith(OTHERS)
     assert REMEDY.search(line)
     assert "\n" not in line
     assert len(line) < 600
