@@ -178,7 +178,7 @@ LABELS = [
      "experiments: asam at rho 2.0 and asam at rho 2.0000001 are both shown as 'ASAM, ρ = 2'; change one of them"),
     (STUDY, {RHO: [0.5, 0.1, 0.05, 0.01, 0.0500000001]}, "both shown as 'SAM, ρ = 0.05'; change one of them"),
     (STUDY, {RHO: [0.5, 0.1, 0.05, 0.05]}, f"{RHO} lists 0.05 twice; list it once"),
-    (STUDY, {"experiments.radius.runs": [{"method": "sam", "rho": [0.5, 0.1, 0.05, 0.01]}, {"method": "sam", "rho": [0.1]}]},
+    (STUDY, {"experiments.radius.runs.1": {"method": "sam", "rho": [0.1]}},
      "experiments.radius: method sam at rho 0.1 is listed twice; list it once"),
     (STUDY, {"experiments.adaptivity.runs.3": {"method": "sgd"}}, "method sgd is listed twice; list it once"),
     (STUDY, {"experiments.radius.networks": ["wide_resnet", "wide_resnet"]},

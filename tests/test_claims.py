@@ -493,7 +493,7 @@ def refusal(values: dict[str, object]) -> str:
     ("values", "message"),
     [
         ({"levels": 0.9}, "unknown key 'levels' in the file; did you mean 'level'?"),
-        ({"level": 95}, "level is 95; it must be less than 1"),
+        ({"level": 95}, "level is 95; it must be at most 0.9999"),
         ({"claims.F1.note": "x"}, "unknown key 'note' in claims.F1; choose from: statement, section, parts"),
         ({"claims.F1.parts.0.marin": 1}, "unknown key 'marin' in claims.F1a; "),
         ({"claims.F1.parts.1.step": 1}, "unknown key 'step' in claims.F1b; "),
@@ -503,7 +503,7 @@ def refusal(values: dict[str, object]) -> str:
         ({"claims.F3.parts.0.window": 2}, "claims.F3a.window is 2; it is a share of the epochs, between 0 and 1"),
         ({"claims.F8.parts.0.step": "ten"}, "claims.F8a.step is 'ten'; give a whole number"),
         ({"claims.F2.section": "radios"}, "F2: unknown section 'radios'; did you mean 'radius'?"),
-        ({"claims.first": {}}, "unknown key 'first' in claims; names match ^[FT][1-9][0-9]*$"),
+        ({"claims.first": {}}, "unknown key 'first' in claims; names match ^[FT][1-9][0-9]{0,2}$"),
         ({"tests.alike.smallest_effect": 0.1}, "unknown key 'smallest_effect' in tests.alike; choose from: kind, "),
         ({"tests.alike.minimum": 1}, "tests.alike.minimum is 1; it must be at least 2"),
         ({"tests.kept.at_least": GONE}, "tests.kept: give one of at_most and at_least"),

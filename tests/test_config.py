@@ -180,10 +180,13 @@ SCALARS = (
     | st.booleans()
     | st.integers(-3, 3)
     | st.integers()
-    | st.sampled_from([10**400, 1e308, -1e-320, 1.0, float("inf"), float("nan")])
+    | st.sampled_from([10**400, 10**30, 10**9, 1e308, 1e200, 1e39, -1e-320, -0.0, 0.0, 1.0, float("inf"), float("nan")])
     | st.floats()
     | st.text(max_size=8)
-    | st.sampled_from(["5e-4", "inf", "sam", "sgd", "radius", "wide_resnet", "image_folder", "fisher", "none"])
+    | st.sampled_from(
+        ["5e-4", "inf", "sam", "sgd", "radius", "wide_resnet", "image_folder", "fisher", "none", "gd", "monge"]
+    )
+    | st.sampled_from(["-x", "{x}", "x\n", "a\0b", "%20", "~nobody", "../x", "x" * 300, "042", " ", "Ω̂"])
 )
 VALUES = st.recursive(
     SCALARS,
