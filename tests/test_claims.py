@@ -10,14 +10,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import GONE, replace
-from synthetic import find, history, project, record, write, write_problem, write_sensing
+from synthetic import COST, PROVENANCE, find, history, project, record, write, write_problem, write_sensing
 
 from sharpness import files, paths
 from sharpness.compute import compute
 from sharpness.errors import UserError
 from sharpness.evidence.claims import COLUMNS, judge_claims, write_claims
 from sharpness.evidence.verdicts import Sample, criterion, judge
-from sharpness.jobs import Job
+from sharpness.jobs import COMPLETED, Job
+from sharpness.problems import single_neuron
 from sharpness.study import Study, load_study
 
 EPOCHS = 20
@@ -612,3 +613,22 @@ def test_a_criterion_states_its_numbers():
         for key in test.keys() - {"kind"}:
             assert f"{test[key]:g}" in text
         assert "95 %" in text
+
+
+def test_a_value_that_overflowed_is_no_evidence():
+    sample = Sample(np.array([0.5] * 13 + [np.nan] * 4), "starts", ("a note",)).known()
+
+    assert len(sample.values) == 13
+    assert sample.notes == ("a note", "starts left out because a number overflowed: 4")
+    assert judge(sample, PROPORTION, LEVEL).verdict == "supported"
+    assert judge(Sample(np.array([np.nan] * 13), "starts").known(), PROPORTION, LEVEL).verdict == "inconclusive"
+
+
+def test_a_neuron_that_overflows_says_nothing_of_a_claim(study):
+    settings = single_neuron.Settings(0.1, 0.1, 10, 20, (1e200, 1e200), (0.5, 2.0))
+    with np.errstate(all="ignore"):
+        ends = single_neuron.compute(settings)
+    study.problems["neuron"].write(ends.to_csv(index=False, na_rep="nan"), COMPLETED, PROVENANCE, COST)
+
+    assert verdicts(study)[["F10", "F10a", "F10b"]].tolist() == ["inconclusive"] * 3
+    assert "starts left out because a number overflowed: 20" in row(study, "F10a")["reason"]

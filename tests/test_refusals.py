@@ -15,6 +15,8 @@ from test_config import copy_configuration
 from sharpness.cli import main
 from sharpness.config import check_config, load_config
 from sharpness.errors import UserError
+from sharpness.fit import check_device
+from sharpness.scales import scale_file
 from sharpness.study import load_study
 
 
@@ -79,7 +81,8 @@ def load() -> None:
     """What the Snakefile does before it has a rule."""
     config = load_config()
     check_config(config)
-    load_study(config["scale"], theory=True)
+    study = load_study(config["scale"], theory=True)
+    check_device(config["device"], study.settings, scale_file(study.scale))
 
 
 def refusal(project: Path, file: str, change: object) -> str:
@@ -111,6 +114,13 @@ def test_a_wrong_setting_is_refused_in_one_line(project, file, change, words):
     assert REMEDY.search(line)
     assert "\n" not in line
     assert len(line) < 600
+
+
+def test_a_precision_that_the_device_lacks_is_refused():
+    with pytest.raises(UserError) as refused:
+        check_device("cpu", {"precision": "tf32"}, SCALE)
+    assert str(refused.value) == f"{SCALE}: precision is tf32, which is CUDA's, but device is cpu; choose fp32 or bf16"
+    check_device("auto", {"precision": "tf32"}, SCALE)
 
 
 def test_the_page_says_how_many_were_tried(capsys):

@@ -8,6 +8,16 @@ from sharpness.settings import require
 from sharpness.training.limits import check_augmentation, check_batch
 
 
+def check_device(device: str, settings: dict, where: str) -> None:
+    """Refuse a precision that the chosen device does not have.
+
+    Raises:
+        UserError: with the scale's file, `where`.
+    """
+    if device == "cpu" and settings["precision"] == "tf32":
+        raise UserError(f"{where}: precision is tf32, which is CUDA's, but device is cpu; choose fp32 or bf16")
+
+
 def check_fit(settings: dict, networks: Iterable[str], where: str) -> None:
     """Check a scale's subset, batches, augmentation and the sizes of some networks.
 

@@ -5,8 +5,8 @@ of the problem's entry in config/study.yaml), and compute, from settings to a ti
 all that loads the study, so they import torch where they compute.
 
 It may have a summary, from that frame to what the report's text quotes, and JUDGED, the columns of the frame that
-a claim may judge as a prediction's error. Settings may have `entries`, roughly how many numbers the problem holds at
-once, which decides whether it fits into a memory.
+a claim may judge as a prediction's error, and PREDICTED, the laws that have a prediction where not all have. Settings
+may have `entries`, roughly how many numbers the problem holds at once, which decides whether it fits into a memory.
 """
 
 from sharpness import registry

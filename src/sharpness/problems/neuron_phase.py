@@ -13,6 +13,8 @@ from sharpness.settings import require
 SEMANTICS = 1
 # The columns that a claim may judge.
 JUDGED = ("sharpness", "error")
+# The laws whose end theory predicts.
+PREDICTED = ("gd", "usam", "sam")
 
 
 @dataclass(frozen=True)

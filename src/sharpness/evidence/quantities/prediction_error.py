@@ -26,9 +26,12 @@ class PredictionError(OfProblem):
     def check(self, study: Study) -> None:
         super().check(study)
         kind = study.problems[study.parts[self.problem][0]].kind
-        columns = getattr(registry.load("problems", kind, self.problem), "JUDGED", ())
+        module = registry.load("problems", kind, self.problem)
+        columns, laws = getattr(module, "JUDGED", ()), getattr(module, "PREDICTED", (self.law,))
         if self.column not in columns:
             raise SettingError(not_known(f"column of {self.problem}", self.column, columns))
+        if self.column == "error" and self.law not in laws:
+            raise SettingError(f"theory has no prediction for {self.law}; choose from: {', '.join(laws)}")
 
     def measure(self, results: Results) -> Sample:
         rows = self.rows(results)
