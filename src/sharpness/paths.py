@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sharpness.errors import SettingError
 from sharpness.settings import require
 
 LONGEST_NAME = 200  # bytes: file systems take 255, and what is made in a folder has longer names than it
@@ -58,4 +59,4 @@ def folder(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        require(condition=False, message=f"{shown} is the home folder of nobody here; write the path in full")
+        raise SettingError(f"{shown} is the home folder of nobody here; write the path in full") from None

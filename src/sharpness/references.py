@@ -17,11 +17,11 @@ SECTIONS = Path("workflow/report/sections")
 
 def check_references(study: "Study", root: Path) -> None:
     """What artifacts, claims and sections refer to must be computed, and each section must have its file."""
-    for whole in (study, study.without_theory()):  # what is shown without Part II must not need it
-        _check_users(whole, root)
+    _check_users(study, root)
+    _check_users(study.without_theory(), root, "without Part II: ")  # what is shown without it must not need it
 
 
-def _check_users(study: "Study", root: Path) -> None:
+def _check_users(study: "Study", root: Path, note: str = "") -> None:
     for name in study.sections:
         _check_template(name, study, root)
     checks = [(f"{STUDY}: artifacts.{name}", artifact) for name, artifact in study.artifacts.items()]
@@ -30,8 +30,7 @@ def _check_users(study: "Study", root: Path) -> None:
         try:
             user.check(study)
         except SettingError as error:
-            without = "" if study.theory else "without Part II: "
-            raise UserError(f"{where}: {without}{error}") from None
+            raise UserError(f"{where}: {note}{error}") from None
 
 
 def _check_template(name: str, study: "Study", root: Path) -> None:
