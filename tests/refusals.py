@@ -213,7 +213,7 @@ METHODS_AND_RUNS = [
     (STUDY, {"methods.sam.p": 1e300}, "methods.sam.p is 1e+300; give a number of at least 1 (and at most 1e6)"),
     (STUDY, {"methods.sam.p": GONE}, "methods.sam lacks the key 'p'; add it"),
     (STUDY, {"methods.sam.p": 1, "methods.sam.normalization": "none"},
-     "normalization 'none' has no limit at p = 1; write"),
+     "normalization: 'none' has no limit at p = 1; write"),
     (STUDY, {"methods.sam-linf-as-run.p": 3}, "p is 3, of which normalization 'max' takes no notice; write 2"),
     (STUDY, {"methods.sam.eta": 0.5}, "methods.sam: geometry euclidean has no constant eta; remove it"),
     (STUDY, {"methods.asam.eta": 0.01}, "methods.asam: geometry absolute has no constant eta; remove it"),

@@ -65,7 +65,7 @@ def printed_alike(values: Iterable[object]) -> tuple[float, float] | None:
     """Two different numbers that a table or legend, which has six digits, would show as one."""
     seen: dict[str, float] = {}
     for value in values:
-        if isinstance(value, float) and value != seen.setdefault(f"{value:g}", value):
+        if isinstance(value, float) and value == value and value != seen.setdefault(f"{value:g}", value):
             return seen[f"{value:g}"], value
     return None
 
