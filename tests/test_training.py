@@ -376,7 +376,15 @@ def test_any_other_fault_keeps_its_traceback(project, monkeypatch, fault):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_bug_in_a_network_keeps_its_traceback(project, monkeypatch, fault):
-    def faulty(in_channels: int, num_classes: int, *, convolutions: list = (1,), width: int = 8, head: int = 8) -> None:
+    def faulty(
+        in_channels: int,
+        num_classes: int,
+        *,
+        convolutions: list = (1,),
+        width: int = 8,
+        head: int = 8,
+        image_size: int = 8,
+    ) -> None:
         raise fault
 
     monkeypatch.setattr(vgg, "NETWORK", faulty)

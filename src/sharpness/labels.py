@@ -1,5 +1,6 @@
 """What readers tell things apart by: names that they would take for one another are refused."""
 
+import math
 import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -19,17 +20,16 @@ def check_titles(study: "Study") -> None:
     Raises:
         UserError: two coincide.
     """
-    from sharpness.evidence import titles
-
     seen: dict[str, str] = {}
     for spec in (job.spec for job in study.runs.values()):
         run = f"{spec['method']} at rho {spec['rho']!r}" if "rho" in spec else spec["method"]
-        label = titles.method(study, spec["method"], spec.get("rho"))
+        label = labelled(study.methods[spec["method"]]["title"], spec.get("rho"))
         other = seen.setdefault(seen_as(label), run)
         if other != run:
             raise UserError(f"{STUDY}: experiments: {other} and {run} are both shown as '{label}'; change one of them")
     networks = dict.fromkeys([*(job.spec["network"] for job in study.runs.values()), *study.settings["networks"]])
-    refuse_one_title({f"networks {name}": titles.network(name) for name in networks}, "src/sharpness/networks/")
+    shown = {f"networks {name}": str(registry.constants("networks", name)["TITLE"]) for name in networks}
+    refuse_one_title(shown, "src/sharpness/networks/")
     data = study.settings["dataset"]
     for name in registry.names("datasets"):
         known = registry.constants("datasets", name).get("TITLE", name)
@@ -53,6 +53,11 @@ def refuse_one_title(titles: Mapping[str, str], file: str) -> None:
         other = seen.setdefault(seen_as(title), key)
         if other != key:
             raise UserError(f"{file}: {other} and {key} have one title, '{title}'; give one of them another")
+
+
+def labelled(title: str, rho: float | None) -> str:
+    """A method's title and its radius (None or NaN: it has none), such as "SAM, ρ = 0.05"."""
+    return title if rho is None or math.isnan(rho) else f"{title}, ρ = {rho:g}"
 
 
 def seen_as(title: str) -> str:

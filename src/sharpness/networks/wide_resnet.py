@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 TITLE = "WideResNet"
 CITATION = "zagoruyko2016"
-RANGES = {"depth": (10, 1000, 6), "width": (1, 64)}
+RANGES = {"depth": (10, 1000, 6), "width": (1, 20_000)}
 
 
 class Block(nn.Module):
