@@ -23,7 +23,8 @@ sys.path.insert(0, SOURCE)
 
 from sharpness import paths
 from sharpness.errors import UserError
-from sharpness.scales import scale_files
+from sharpness.fit import check_device
+from sharpness.scales import scale_file, scale_files
 from sharpness.config import check_config, load_config
 from sharpness.study import load_study
 
@@ -32,6 +33,7 @@ try:
     config.update({**load_config(), **config})
     check_config(config)
     STUDY = load_study(config["scale"], theory=True)
+    check_device(config["device"], STUDY.settings, scale_file(STUDY.scale))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -10,14 +10,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import GONE, replace
-from synthetic import find, history, project, record, write, write_problem, write_sensing
+from synthetic import COST, PROVENANCE, find, history, project, record, write, write_problem, write_sensing
 
 from sharpness import files, paths
 from sharpness.compute import compute
 from sharpness.errors import UserError
 from sharpness.evidence.claims import COLUMNS, judge_claims, write_claims
 from sharpness.evidence.verdicts import Sample, criterion, judge
-from sharpness.jobs import Job
+from sharpness.jobs import COMPLETED, Job
+from sharpness.problems import single_neuron
 from sharpness.study import Study, load_study
 
 EPOCHS = 20
@@ -493,7 +494,7 @@ def refusal(values: dict[str, object]) -> str:
     ("values", "message"),
     [
         ({"levels": 0.9}, "unknown key 'levels' in the file; did you mean 'level'?"),
-        ({"level": 95}, "level is 95; it must be less than 1"),
+        ({"level": 95}, "level is 95; it must be at most 0.9999"),
         ({"claims.F1.note": "x"}, "unknown key 'note' in claims.F1; choose from: statement, section, parts"),
         ({"claims.F1.parts.0.marin": 1}, "unknown key 'marin' in claims.F1a; "),
         ({"claims.F1.parts.1.step": 1}, "unknown key 'step' in claims.F1b; "),
@@ -503,7 +504,7 @@ def refusal(values: dict[str, object]) -> str:
         ({"claims.F3.parts.0.window": 2}, "claims.F3a.window is 2; it is a share of the epochs, between 0 and 1"),
         ({"claims.F8.parts.0.step": "ten"}, "claims.F8a.step is 'ten'; give a whole number"),
         ({"claims.F2.section": "radios"}, "F2: unknown section 'radios'; did you mean 'radius'?"),
-        ({"claims.first": {}}, "unknown key 'first' in claims; names match ^[FT][1-9][0-9]*$"),
+        ({"claims.first": {}}, "unknown key 'first' in claims; names match ^[FT][1-9][0-9]{0,2}$"),
         ({"tests.alike.smallest_effect": 0.1}, "unknown key 'smallest_effect' in tests.alike; choose from: kind, "),
         ({"tests.alike.minimum": 1}, "tests.alike.minimum is 1; it must be at least 2"),
         ({"tests.kept.at_least": GONE}, "tests.kept: give one of at_most and at_least"),
@@ -612,3 +613,22 @@ def test_a_criterion_states_its_numbers():
         for key in test.keys() - {"kind"}:
             assert f"{test[key]:g}" in text
         assert "95 %" in text
+
+
+def test_a_value_that_overflowed_is_no_evidence():
+    sample = Sample(np.array([0.5] * 13 + [np.nan] * 4), "starts", ("a note",)).known()
+
+    assert len(sample.values) == 13
+    assert sample.notes == ("a note", "starts left out because a number overflowed: 4")
+    assert judge(sample, PROPORTION, LEVEL).verdict == "supported"
+    assert judge(Sample(np.array([np.nan] * 13), "starts").known(), PROPORTION, LEVEL).verdict == "inconclusive"
+
+
+def test_a_neuron_that_overflows_says_nothing_of_a_claim(study):
+    settings = single_neuron.Settings(0.1, 0.1, 10, 20, (1e200, 1e200), (0.5, 2.0))
+    with np.errstate(all="ignore"):
+        ends = single_neuron.compute(settings)
+    study.problems["neuron"].write(ends.to_csv(index=False, na_rep="nan"), COMPLETED, PROVENANCE, COST)
+
+    assert verdicts(study)[["F10", "F10a", "F10b"]].tolist() == ["inconclusive"] * 3
+    assert "starts left out because a number overflowed: 20" in row(study, "F10a")["reason"]

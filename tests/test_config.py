@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharpness.cli import main
-from sharpness.config import load_config, read_yaml
+from sharpness.config import load_config
 from sharpness.errors import UserError
 from sharpness.study import load_study
+from sharpness.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[1]
 CONFIG, STUDY, CLAIMS, PUBLISHED = (f"config/{name}.yaml" for name in ("config", "study", "claims", "published"))
@@ -78,7 +79,7 @@ FAULTS = {
     "rho beyond floats": (STUDY, put(*RHO, 0, value=10**400), "rho.0 is not a finite number"),
     "p below 1": (STUDY, put("methods", "sam", "p", value=0.5), "methods.sam.p is 0.5; give a number of at least 1"),
     "no epochs": (SCALE, put("epochs", value=0), "epochs is 0; it must be at least 1"),
-    "no batch": (SCALE, put("batch_size", value=0), "batch_size is 0; it must be at least 1"),
+    "no batch": (SCALE, put("batch_size", value=0), "batch_size is 0; it must be at least 2"),
     "duplicate seed": (SCALE, put("seeds", value=[1, 2, 1]), "seeds lists 1 twice; list it once"),
     "no seeds": (SCALE, put("seeds", value=[]), "seeds is empty; give at least 1"),
     "unknown network": (SCALE, put("networks", "vgg19", value={}),
@@ -116,7 +117,7 @@ BROKEN = {
     "alias": (b"scale: &a smoke\ndevice: *a\n", "line 2, column 9: not valid YAML: alias *a; write it out"),
     "bomb": (b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "line 2, column 8: not valid YAML: alias *a"),
     "code": (b"scale: !!python/object/apply:os.system [touch PWNED]\n", "line 1, column 8: not valid YAML"),
-    "tag that does not fit": (b"scale: !!timestamp soon\n", "config/config.yaml: not valid YAML"),
+    "tag": (b"scale: !!timestamp soon\n", "config/config.yaml, line 1, column 8: not valid YAML: tag !!timestamp"),
     "two documents": (b"scale: smoke\n---\nscale: paper\n", "line 2, column 1: not valid YAML"),
     "not UTF-8": (b"scale: \xff\n", "config/config.yaml: not UTF-8 text (byte 7); save it as UTF-8"),
     "control character": (b"scale: \x00\n", "config/config.yaml: not valid YAML"),
@@ -179,10 +180,13 @@ SCALARS = (
     | st.booleans()
     | st.integers(-3, 3)
     | st.integers()
-    | st.sampled_from([10**400, 1e308, -1e-320, 1.0, float("inf"), float("nan")])
+    | st.sampled_from([10**400, 10**30, 10**9, 1e308, 1e200, 1e39, -1e-320, -0.0, 0.0, 1.0, float("inf"), float("nan")])
     | st.floats()
     | st.text(max_size=8)
-    | st.sampled_from(["5e-4", "inf", "sam", "sgd", "radius", "wide_resnet", "image_folder", "fisher", "none"])
+    | st.sampled_from(
+        ["5e-4", "inf", "sam", "sgd", "radius", "wide_resnet", "image_folder", "fisher", "none", "gd", "monge"]
+    )
+    | st.sampled_from(["-x", "{x}", "x\n", "a\0b", "%20", "~nobody", "../x", "x" * 300, "042", " ", "Ω̂"])
 )
 VALUES = st.recursive(
     SCALARS,

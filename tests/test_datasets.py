@@ -242,7 +242,7 @@ def test_colours_are_averaged_apart(archive, tmp_path):
         ({"folder": "pictures"}, "unknown key 'folder' in dataset; choose from: name, title, "),
         ({"name": "digit"}, "unknown dataset 'digit'; did you mean 'digits'?"),
         ({"name": "image_folder"}, "dataset lacks the key 'folder'; add it"),
-        ({"name": "image_folder", "folder": ""}, "dataset.folder is empty; give the path"),
+        ({"name": "image_folder", "folder": ""}, "dataset.folder is empty; give text"),
         ({"name": "image_folder", "folder": 3}, "dataset.folder is 3; give text"),
     ],
 )

@@ -113,12 +113,17 @@ def test_evidence_never_imports_torch():
 BARE = {"__init__", "evidence"}  # nothing but a docstring, or the version
 # Where each module stands: it may import what stands before it, and within its own package.
 LAYERS = [
-    ["errors", "files", "paths", "provenance"],
-    ["config", "registry", "settings", "jobs", "arrays"],
+    ["errors", "files", "provenance"],
+    ["registry", "settings", "jobs", "arrays", "yaml_files"],
+    ["paths"],
+    ["config"],
     ["optim", "networks", "datasets", "dynamics"],
-    ["scales"],
-    ["problems", "training"],
-    ["experiments", "references"],
+    ["training"],
+    ["fit"],
+    ["scales", "references"],
+    ["labels"],
+    ["problems", "design"],
+    ["experiments"],
     ["study"],
     ["compute"],
     ["evidence.formatting", "evidence.verdicts", "evidence.hover", "evidence.style", "evidence.titles"],

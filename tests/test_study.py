@@ -1,4 +1,7 @@
-"""The study as data: which jobs a scale has, what names them, what each artifact shows, and what is refused."""
+"""The study as data: which jobs a scale has, what names them, what each artifact shows.
+
+What is refused of its files: tests/test_refusals.py.
+"""
 
 import json
 import shutil
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import GONE, edit, replace
+from projects import edit, replace
 
 from sharpness import training
 from sharpness.errors import UserError
@@ -152,7 +155,14 @@ def test_scales_do_not_mix(project):
 def test_a_scale_has_what_the_scales_have_that_it_extends_but_for_its_own(project):
     laptop = read_scale("laptop", Path())
     add_scale(project, "middle", extends="laptop", title="middle", dataset={"title": "Digits", "cutout": 2})
-    add_scale(project, "top", extends="middle", networks={"vgg": {"width": 8}}, dataset={"cutout": 0}, seeds=[5])
+    add_scale(
+        project,
+        "top",
+        extends="middle",
+        networks={"vgg": {"convolutions": [1], "width": 8}},
+        dataset={"cutout": 0},
+        seeds=[5],
+    )
 
     top = read_scale("top", Path())
 
@@ -160,7 +170,7 @@ def test_a_scale_has_what_the_scales_have_that_it_extends_but_for_its_own(projec
         "extends": "middle",
         "title": "middle",
         "dataset": laptop["dataset"] | {"title": "Digits", "cutout": 0},
-        "networks": laptop["networks"] | {"vgg": {"width": 8}},
+        "networks": laptop["networks"] | {"vgg": {"convolutions": [1], "width": 8}},
         "seeds": [5],
     }
     assert read_scale("laptop", Path()) == laptop
@@ -215,87 +225,6 @@ def test_a_scale_sets_some_settings_of_a_problem_anew(project):
     assert laptop["sensing"].spec == paper["sensing"].spec
 
 
-BALLS = {"kind": "balls", "section": "metric", "title": "Balls"}
-METHODS = {"kind": "method_table", "section": "metric", "title": "Methods", "experiment": "metric"}
-SAM = {"title": "Sharp", "optimizer": "sam", "p": 2, "geometry": "euclidean", "normalization": "dual"}
-FAULTS = [
-    # (what is changed in config/study.yaml, what the line says after the file's name)
-    ({"experiments.radius.networks": ["wide_resnet", "vgg19"]},
-     "experiments.radius: unknown network 'vgg19'; did you mean 'vgg'?"),
-    ({"experiments.radius.runs": [{"method": "sma", "rho": [0.1]}]},
-     "experiments.radius: unknown method 'sma'; did you mean 'sam'?"),
-    ({"experiments.radius.runs": [{"method": "sam"}]},
-     "experiments.radius: method sam: give it a list of radii, rho"),
-    ({"experiments.adaptivity.runs": [{"method": "sgd", "rho": [1.0]}]},
-     "experiments.adaptivity: method sgd: remove its rho"),
-    ({"methods.twin": SAM}, "methods sam and twin are the same method; keep one of the two"),
-    ({"methods.sam.eta": 0.5}, "methods.sam: geometry euclidean has no constant eta; remove it"),
-    ({"methods.sam.geometry": "euclidian"}, "methods.sam: unknown geometry 'euclidian'; did you mean 'euclidean'?"),
-    # Artifacts.
-    ({"artifacts.table1.kind": "radius_tabel"},
-     "artifacts.table1.kind: unknown artifact 'radius_tabel'; did you mean 'radius_table'?"),
-    ({"artifacts.table1.section": "radios"}, "artifacts.table1: unknown section 'radios'; did you mean 'radius'?"),
-    ({"artifacts.table1.experiment": "radios"},
-     "artifacts.table1: unknown experiment 'radios'; did you mean 'radius'?"),
-    ({"artifacts.figure4.network": "vggg"}, "artifacts.figure4: unknown network 'vggg'; did you mean 'vgg'?"),
-    ({"artifacts.figure1.network": "vgg"}, "artifacts.figure1: unknown network 'vgg'; choose from: wide_resnet"),
-    ({"artifacts.figure5.problem": "sensin"},
-     "artifacts.figure5: unknown matrix_sensing problem 'sensin'; did you mean 'sensing'?"),
-    ({"artifacts.figure5.problem": "neuron"},
-     "artifacts.figure5: unknown matrix_sensing problem 'neuron'; choose from: sensing"),
-    ({"artifacts.figure5.rho": [0.2]},
-     "artifacts.figure5: radius 0.2 is not swept; add it to problems.sensing.rho"),
-    ({"artifacts.figure5.steps": 11},
-     "artifacts.figure5: steps is 11, but problems.sensing.steps is 10; show 1 to 10"),
-    ({"artifacts.table3.steps": 0}, "artifacts.table3: steps is 0, but problems.sensing.steps is 10; show 1 to 10"),
-    ({"artifacts.figure2.seed": 1},
-     "unknown key 'seed' in artifacts.figure2; choose from: kind, section, title"),
-    ({"artifacts.figure2.name": "figure3"},
-     "unknown key 'name' in artifacts.figure2; choose from: kind, section, title"),
-    ({"artifacts.table1.published": []}, "unknown key 'published' in artifacts.table1; choose from: kind, "),
-    ({"artifacts.figure4.seed": GONE}, "artifacts.figure4 lacks the key 'seed'; add it"),
-    ({"artifacts.table1.experiment": GONE}, "artifacts.table1 lacks the key 'experiment'; add it"),
-    ({"artifacts.table3.steps": GONE}, "artifacts.table3 lacks the key 'steps'; add it"),
-    ({"artifacts.table1.title": GONE}, "artifacts.table1 lacks the key 'title'; add it"),
-    ({"artifacts.table9": BALLS}, "artifacts.table9 is a figure; name it figure and a number"),
-    ({"artifacts.figure9": METHODS}, "artifacts.figure9 is a table; name it table and a number"),
-    ({"artifacts.picture1": BALLS}, "unknown key 'picture1' in artifacts; names match ^(table|figure)[1-9][0-9]*$"),
-    # What a kind of artifact can't show.
-    ({"artifacts.figure4.network": GONE},
-     "artifacts.figure4: shows one network, but its experiment trains resnet, wide_resnet, pyramidnet, vgg; "
-     "choose one with its key network"),
-    ({"artifacts.table1.experiment": "adaptivity"},
-     "artifacts.table1: shows one network, but its experiment trains resnet, wide_resnet, pyramidnet, vgg; choose"),
-    ({"artifacts.table1.experiment": "adaptivity", "artifacts.table1.network": "vgg"},
-     "artifacts.table1: shows one method, but its experiment trains sgd, sam, asam; "
-     "give it an experiment with one method"),
-    ({"experiments.radius.runs": [{"method": "sgd"}]},
-     "artifacts.table1: shows radii, but its experiment trains a method that has none; choose another"),
-    # Problems and sections.
-    ({"problems.sensing.kind": "matrix_sensin"},
-     "problems.sensing.kind: unknown problem 'matrix_sensin'; did you mean 'matrix_sensing'?"),
-    ({"problems.sensing.section": "normalization"},
-     "problems.sensing: unknown section 'normalization'; did you mean 'normalisation'?"),
-    ({"problems.sensing.ranks": 3}, "unknown key 'ranks' in problems.sensing; did you mean 'rank'?"),
-    ({"problems.sensing.draws": GONE}, "problems.sensing lacks the key 'draws'; add it"),
-    ({"problems.sensing.methods": ["asam"]},
-     "problems.sensing.methods has 'asam'; choose from: gd, sam, usam"),
-    ({"problems.sensing.rho": [0.1, -0.1]},
-     "problems.sensing.rho has -0.1; a radius is finite and at least 0"),
-    ({"problems.neuron.steps": 0}, "problems.neuron.steps is 0; it must be more than 0"),
-    ({"problems.neuron.steps": 1e4}, "problems.neuron.steps is 10000.0; give a whole number"),
-    ({"problems.neuron.x0": [2.0, 1.0]},
-     "problems.neuron.x0 is 2 to 1; give a range above 0, the lower end first"),
-    ({"sections": ["radius", "metric", "radius"]}, "sections lists 'radius' twice; list it once"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("values", "message"), FAULTS, ids=[next(iter(values)) for values, _ in FAULTS])
-def test_a_fault_of_the_study_is_refused_in_one_line(project, values, message):
-    replace(project / STUDY, values)
-    assert refusal(lambda: load_study("laptop")).startswith(f"{STUDY}: {message}")
-
-
 @pytest.mark.parametrize(
     ("problems", "message"),
     [
@@ -309,49 +238,6 @@ def test_a_fault_of_the_study_is_refused_in_one_line(project, values, message):
 def test_a_fault_in_a_scale_s_settings_of_a_problem_is_refused(project, problems, message):
     replace(project / "config/scales/laptop.yaml", {"problems": problems})
     assert refusal(lambda: load_study("laptop")).startswith(f"config/scales/laptop.yaml{message}")
-
-
-PRINTED = {"rho": 0.1, "accuracy_mean": 0.9, "accuracy_std": 0.1, "loss_mean": 0.2, "loss_std": 0.1, "source": "us"}
-UNSHOWN = [
-    # (what is changed in config/published.yaml, what the line says)
-    ({"table9": [PRINTED]}, "config/published.yaml: unknown artifact 'table9'; did you mean 'table"),
-    ({"figure5": [PRINTED]}, "config/published.yaml: figure5 shows no published values; remove them"),
-    ({"figure1": [PRINTED]}, "config/published.yaml: figure1 shows no published values; remove them"),
-    ({"table1": [PRINTED | {"rho": 0.2}]},
-     "config/study.yaml: artifacts.table1: config/published.yaml has ρ = 0.2, which is not trained "
-     "(0.01, 0.05, 0.1, 0.5); remove it"),
-    ({"table1": [PRINTED, dict(PRINTED)]},
-     "config/study.yaml: artifacts.table1: config/published.yaml has ρ = 0.1 twice; keep one of the two"),
-    ({"table1.1.accuracy_mean": 97.1},
-     "config/published.yaml: table1.1.accuracy_mean is 97.1; it is a share, above 0 up to 1"),
-    ({"table1.1.loss_std": -0.1}, "config/published.yaml: table1.1.loss_std is -0.1; it must be at least 0"),
-    ({"table1.1.accuracy": 0.9}, "config/published.yaml: unknown key 'accuracy' in table1.1; did you mean 'accuracy_"),
-    ({"table1.2.source": GONE}, "config/published.yaml: table1.2 lacks the key 'source'; add it"),
-    ({"table2.0.network": "vgg19"},
-     "config/study.yaml: artifacts.table2: config/published.yaml: unknown network 'vgg19'; did you mean 'vgg'?"),
-    ({"table2.0.method": "sgdm"},
-     "config/study.yaml: artifacts.table2: config/published.yaml: unknown method 'sgdm'; did you mean 'sgd'?"),
-    ({"table2.0.accuracy": 0.0}, "config/published.yaml: table2.0.accuracy is 0; it is a share, above 0 up to 1"),
-    ({"table2.0.nll": -0.1}, "config/published.yaml: table2.0.nll is -0.1; it must be at least 0"),
-    ({"table2.0.ece": 3.2}, "config/published.yaml: table2.0.ece is 3.2; it is a share, from 0 to 1"),
-    ({"table3.0.step": 5},
-     "config/study.yaml: artifacts.table3: config/published.yaml has sam at ρ = 0.1, step 5, which is not shown; "
-     "remove it, or show it"),
-    ({"table3.0.rho": 0.01},
-     "config/study.yaml: artifacts.table3: config/published.yaml has sam at ρ = 0.01, step 1, which is not shown;"),
-    ({"table3.0.method": "gd"},
-     "config/study.yaml: artifacts.table3: config/published.yaml has gd at ρ = 0.1, step 1, which is not shown;"),
-    ({"table3.0.step": 2},
-     "config/study.yaml: artifacts.table3: config/published.yaml has sam at ρ = 0.1, step 2, twice; keep one"),
-    ({"table3.0.loss": 0.0}, "config/published.yaml: table3.0.loss is 0; it must be more than 0"),
-    ({"table3.0.loss": "4.7e0"}, "config/published.yaml: table3.0.loss is '4.7e0'; give a number"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("values", "message"), UNSHOWN, ids=[message.split(": ", 1)[1][:60] for _, message in UNSHOWN])
-def test_a_published_value_that_cannot_be_shown_is_refused(project, values, message):
-    replace(project / PUBLISHED, values)
-    assert refusal(lambda: load_study("laptop")).startswith(message)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import synthetic
 import theory
 
 from sharpness.compute import compute
-from sharpness.errors import UserError
 from sharpness.evidence.verify import check
 from sharpness.study import load_study
 
@@ -95,37 +94,6 @@ def test_a_cell_is_added_in_config_alone(folder):
     after = load_study("laptop", theory=True)
 
     assert {job.kind for name, job in after.jobs.items() if name not in before.jobs} == {"edge_of_stability"}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: s["problems"]["map"].update(split="law"), "problems.map.split is 'law', which is no list of its"),
-        (
-            lambda s: s["problems"]["edge"].update(section="edges"),
-            "problems.edge: unknown section 'edges'; did you mean 'edge'?",
-        ),
-        (lambda s: s["theory"].append("radius"), "radius is listed under sections and under theory"),
-        (lambda s: s["artifacts"]["figure9"].update(laws=["usam", "sma"]), "artifacts.figure9: unknown law 'sma'"),
-        (lambda s: s["artifacts"]["figure7"].update(problem="map"), "unknown quadratic_floor problem 'map'"),
-        (
-            lambda s: s["artifacts"]["figure12"].update(rho=0.5),
-            "artifacts.figure12: rho is 0.5; choose from: 0.01, 0.03",
-        ),
-    ],
-)
-def test_what_part_two_cannot_show_is_refused_in_one_line(folder, change, message):
-    projects.edit(folder / "config/study.yaml", change)
-
-    with pytest.raises(UserError, match=re.escape(message)):
-        load_study("smoke")
-
-
-def test_a_claim_of_a_law_that_is_not_computed_is_refused(folder):
-    projects.edit(folder / "config/claims.yaml", lambda c: c["claims"]["T3"]["parts"][0].update(law="sma"))
-
-    with pytest.raises(UserError, match="T3a: unknown law 'sma'"):
-        load_study("smoke")
 
 
 @pytest.mark.pipeline

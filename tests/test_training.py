@@ -297,7 +297,7 @@ SCALE_FILE = "config/scales/smoke.yaml"
         (
             SCALE_FILE,
             network(depth=11),
-            "networks.wide_resnet: a WideResNet's depth is 6n + 4 (10, 16, 22, ...), not 11",
+            "networks.wide_resnet: depth: 11 is outside its range; choose 10, 16, 22, ... up to 1000",
         ),
         (
             SCALE_FILE,
@@ -323,8 +323,12 @@ def test_settings_that_cannot_be_trained_are_refused_in_one_line(project, capsys
     if verb == "estimate" and "batch_size" in message:
         pytest.skip("an estimate needs no whole batch")
     projects.edit(Path(file), change)
-    whole = ["estimate", "--scale", "smoke", "--device", "cpu"]
-    assert main(whole if verb == "estimate" else arguments(network="wide_resnet", method="sam")) == 1
+    command = ["estimate", "--scale", "smoke", "--device", "cpu"]
+    if verb == "train":
+        known = "precision" in message  # all others are refused before it is known which runs there are
+        run = projects.find_run(Path(), network="wide_resnet", method="sam") if known else "any"
+        command = ["train", "--scale", "smoke", "--run", run, "--device", "cpu"]
+    assert main(command) == 1
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert message in line
@@ -372,7 +376,15 @@ def test_any_other_fault_keeps_its_traceback(project, monkeypatch, fault):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_bug_in_a_network_keeps_its_traceback(project, monkeypatch, fault):
-    def faulty(in_channels: int, num_classes: int, *, convolutions: list = (1,), width: int = 8, head: int = 8) -> None:
+    def faulty(
+        in_channels: int,
+        num_classes: int,
+        *,
+        convolutions: list = (1,),
+        width: int = 8,
+        head: int = 8,
+        image_size: int = 8,
+    ) -> None:
         raise fault
 
     monkeypatch.setattr(vgg, "NETWORK", faulty)

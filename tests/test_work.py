@@ -72,10 +72,11 @@ def test_when_the_time_is_up_it_ends_and_a_second_one_at_the_same_time_is_refuse
 @pytest.mark.pipeline
 def test_a_run_that_fails_is_named_and_does_not_stop_the_others(tmp_path):
     folder = projects.copy(tmp_path / "project")
-    projects.edit(folder / "config/scales/smoke.yaml", lambda scale: scale.update(batch_size=511, epochs=1))
+    missing = {"name": "image_folder", "title": "pictures", "folder": "nowhere"}
+    projects.edit(folder / "config/scales/smoke.yaml", lambda scale: scale.update(dataset=missing, epochs=1))
     done = projects.run(folder, *work("--minutes", "0.6"))
     assert done.returncode == 1
-    assert "batch_size: 511 leaves a batch of one image" in done.stdout
+    assert "nowhere/train: cannot be read (No such file or directory); an image folder has" in done.stdout
     assert "0 of 21 runs are finished" in done.stdout
 
 

@@ -150,8 +150,7 @@ def _config(options: argparse.Namespace) -> dict:
     """config/config.yaml, overridden by the options given."""
     config = load_config()
     given = {key: value for key, value in vars(options).items() if key in config and value is not None}
-    check_config(config | given)
-    return config | given
+    return check_config(config | given)
 
 
 def _remedy(error: OSError) -> str:

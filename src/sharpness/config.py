@@ -1,33 +1,20 @@
-"""Reading the YAML files of config/: safely, closed against unknown keys, every fault reported in one line."""
+"""The YAML files of config/ against their schemas: closed against unknown keys, every fault reported in one line."""
 
+import functools
 import math
 import sys
 from pathlib import Path
 
-import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from sharpness.errors import UserError, suggestion
+from sharpness import paths
+from sharpness.errors import SettingError, UserError, setting, suggestion
+from sharpness.yaml_files import read_yaml
 
 CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
 
 # No file of config/ nests deeper than half of this.
 DEEPEST = 20
-
-
-class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, where YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        mapping = {}
-        for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
-            if key in mapping:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
-            mapping[key] = self.construct_object(value_node, deep=True)
-        return mapping
 
 
 # JSON Schema counts 2.0 among the integers; as a number of epochs it would be another spec than 2, and fit no range.
@@ -39,46 +26,28 @@ _Validator = validators.extend(
 )
 
 
-def read_yaml(path: Path) -> object:
-    """Parse a YAML file.
-
-    Raises:
-        UserError: the file is missing, unreadable or not UTF-8, or is not valid YAML (with line and column).
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        for event in yaml.parse(text, _UniqueKeyLoader):
-            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for more values than any memory holds
-                raise yaml.MarkedYAMLError(
-                    problem=f"alias *{event.anchor}; write it out", problem_mark=event.start_mark
-                )
-        return yaml.load(text, _UniqueKeyLoader)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run this from the project's root, where config/ is") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{path}{place}: not valid YAML: {error.problem or error.context}") from None
-    except Exception as error:  # a value that does not fit its tag raises whatever its constructor meets
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-
-
 def load_config(root: Path = Path()) -> dict:
-    """config/config.yaml, checked."""
-    return read_config(root / "config/config.yaml", root / CONFIG_SCHEMA)
+    """config/config.yaml, checked, with ~ in its data_dir expanded."""
+    file = root / "config/config.yaml"
+    return _checked_config(read_yaml(file), root, str(file))
 
 
-def check_config(config: dict, root: Path = Path()) -> None:
-    """Check the configuration that Snakemake has put together from config/config.yaml and its command line.
+def check_config(config: dict, root: Path = Path()) -> dict:
+    """As load_config, of the configuration that the command line's options, or Snakemake's, have been put over.
 
     Raises:
         UserError: the first fault found.
     """
-    check(config, root / CONFIG_SCHEMA, "config (config/config.yaml and --config)")
+    return _checked_config(config, root, "config (config/config.yaml and --config)")
+
+
+def _checked_config(config: object, root: Path, where: str) -> dict:
+    check(config, root / CONFIG_SCHEMA, where)
+    try:
+        with setting("data_dir"):
+            return {**config, "data_dir": str(paths.folder(config["data_dir"]))}
+    except SettingError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def read_config(path: Path, schema: Path) -> dict:
@@ -99,9 +68,14 @@ def check(value: object, schema: Path, where: str) -> None:
         UserError: the first fault found.
     """
     _check_values(value, where, [])
-    errors = sorted(_Validator(read_yaml(schema)).iter_errors(value), key=_rank)
+    errors = sorted(_validator(schema.resolve()).iter_errors(value), key=_rank)
     if errors:
         raise UserError(_describe(errors[0], where))
+
+
+@functools.cache
+def _validator(schema: Path) -> Draft202012Validator:
+    return _Validator(read_yaml(schema))
 
 
 def _rank(error: ValidationError) -> tuple:
@@ -115,6 +89,8 @@ def _check_values(value: object, where: str, path: list) -> None:
         raise UserError(f"{where}: {_dotted(path[:3])} is nested more than {DEEPEST} levels deep; write it flat")
     if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
         raise UserError(f"{where}: {_dotted(path)} is not a finite number; give one (for p = ∞ write the word inf)")
+    if value == 0 and str(value).startswith("-"):
+        raise UserError(f"{where}: {_dotted(path)} is {value}; write 0")
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
         _check_values(child, where, [*path, key])
@@ -128,13 +104,13 @@ def _describe(error: ValidationError, where: str) -> str:
     """One line for a schema fault: where it is, what is wrong, what to write instead."""
     key, value, rule = _dotted(list(error.absolute_path)), error.instance, error.validator_value
     if "propertyNames" in error.absolute_schema_path:
-        hint = suggestion(value, rule) if error.validator == "enum" else f"names match {rule}"
-        return f"{where}: unknown key '{value}' in {key}; {hint}"
+        hint = suggestion(value, rule) if error.validator == "enum" else f"names match {_pattern(rule)}"
+        return f"{where}: unknown key {_show(value)} in {key}; {hint}"
     match error.validator:
         case "additionalProperties":
             known = error.schema.get("properties", {})
             name = next(name for name in value if name not in known)
-            return f"{where}: unknown key '{name}' in {key}; {suggestion(name, known)}"
+            return f"{where}: unknown key {_show(name)} in {key}; {suggestion(name, known)}"
         case "required":
             missing = next(name for name in rule if name not in value)
             return f"{where}: {key} lacks the key '{missing}'; add it"
@@ -158,10 +134,16 @@ def _describe(error: ValidationError, where: str) -> str:
             return f"{where}: {key} lists {_show(twice)} twice; list it once"
         case "minItems" | "minProperties" | "minLength":
             return f"{where}: {key} is empty; give at least {rule}"
+        case "maxItems":
+            return f"{where}: {key} has {len(value)} items; give {rule} at most"
+        case "maxLength":
+            return f"{where}: {key} has {len(value)} characters; give {rule} at most"
+        case "pattern" if rule == r"\S":
+            return f"{where}: {key} is blank; give some text"
         case "pattern":
-            return f"{where}: {key} is {_show(value)}; it must match {rule}"
+            return f"{where}: {key} is {_show(value)}; it must match {_pattern(rule)}"
         case "anyOf":
-            return f"{where}: {key} is {_show(value)}; give a number of at least 1, or the word inf"
+            return f"{where}: {key} is {_show(value)}; give a number of at least 1 (and at most 1e6), or the word inf"
         case "oneOf":
             return f"{where}: {key}: give one of {' and '.join(name for each in rule for name in each['required'])}"
         case "maxProperties":
@@ -169,9 +151,14 @@ def _describe(error: ValidationError, where: str) -> str:
     return f"{where}: {key}: {error.message}"
 
 
+def _pattern(rule: str) -> str:
+    """A pattern as people write it: Python's $ would also let a newline follow, so that the schemas have its \\Z."""
+    return rule.replace(r"\Z", "$")
+
+
 def _is_number(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        return math.isfinite(float(text)) and "_" not in text
     except ValueError:
         return False
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from sharpness import registry, training
-from sharpness.errors import UserError, unknown
+from sharpness.design import ascent_of
+from sharpness.errors import SettingError, UserError, setting, unknown
+from sharpness.fit import check_fit
 from sharpness.jobs import TRAINING, Job
+from sharpness.references import STUDY
 from sharpness.scales import read_scale, scale_file
-
-ASCENT_KEYS = ("p", "geometry", "eta", "normalization")
+from sharpness.training.limits import check_smoothing
 
 
 def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[Job]]:
@@ -31,18 +33,35 @@ def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[J
     for name in own_seeds:
         if name not in design["experiments"]:
             raise unknown("experiment", name, design["experiments"], f"{scale_file(scale)}: experiment_seeds")
+    _check_smoothing(design, settings)
     experiments = {}
     for name, experiment in design["experiments"].items():
         specs = _expand(name, experiment, own_seeds.get(name, settings["seeds"]), design, settings)
         jobs = [Job(TRAINING, spec, training.SEMANTICS, _slug(spec), scale) for spec in specs]
         experiments[name] = [shared.get(job.id, job) for job in jobs]
+    trained = dict.fromkeys(
+        network for experiment in design["experiments"].values() for network in experiment["networks"]
+    )
+    check_fit(settings, trained, scale_file(scale))
     return experiments
+
+
+def _check_smoothing(design: dict, settings: dict) -> None:
+    from sharpness.datasets import known_shape  # as in read_scale
+
+    shape = known_shape(settings["dataset"])
+    try:
+        if shape:
+            with setting("training.label_smoothing"):
+                check_smoothing(design["training"]["label_smoothing"], shape.classes)
+    except SettingError as error:
+        raise UserError(f"{STUDY}: {error}") from None
 
 
 def _expand(name: str, experiment: dict, seeds: list[int], design: dict, settings: dict) -> list[dict]:
     """The specs of one experiment."""
-    where = f"config/study.yaml: experiments.{name}"
-    specs = []
+    where = f"{STUDY}: experiments.{name}"
+    specs, given = [], set()
     for network in experiment["networks"]:
         registry.check_constants("networks", network, where, "TITLE", "CITATION")
         for entry in experiment["runs"]:
@@ -53,23 +72,23 @@ def _expand(name: str, experiment: dict, seeds: list[int], design: dict, setting
                 remedy = "give it a list of radii, rho" if method["optimizer"] == "sam" else "remove its rho"
                 raise UserError(f"{where}: method {entry['method']}: {remedy}")
             for rho in entry.get("rho", [0.0]):
+                if (network, entry["method"], rho) in given:
+                    radius = f" at rho {rho:g}" if "rho" in entry else ""
+                    raise UserError(f"{where}: method {entry['method']}{radius} is listed twice; list it once")
+                given.add((network, entry["method"], rho))
                 specs += [_spec(network, entry["method"], method, rho, seed, design, settings) for seed in seeds]
     return specs
 
 
 def _spec(network: str, name: str, method: dict, rho: float, seed: int, design: dict, settings: dict) -> dict:
     recipe = design["training"]
-    ascent = {"rho": float(rho), **{key: method[key] for key in ASCENT_KEYS if key in method}}
-    if "p" in ascent:
-        ascent["p"] = ascent["p"] if ascent["p"] == "inf" else float(ascent["p"])
-        ascent["eta"] = float(ascent.get("eta", 0.0))
     return {
         **_data(settings["dataset"]),
         "network": network,
         **{f"network_{key}": value for key, value in settings["networks"].get(network, {}).items()},
         "method": name,
         "optimizer": method["optimizer"],
-        **(ascent if method["optimizer"] == "sam" else {}),
+        **({"rho": float(rho), **ascent_of(method)} if method["optimizer"] == "sam" else {}),
         "learning_rate": float(recipe["learning_rate"]),
         "milestones": [float(fraction) for fraction in recipe["milestones"]],
         "learning_rate_factor": float(recipe["learning_rate_factor"]),

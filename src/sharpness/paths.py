@@ -2,6 +2,11 @@
 
 from pathlib import Path
 
+from sharpness.errors import SettingError
+from sharpness.settings import require
+
+LONGEST_NAME = 200  # bytes: file systems take 255, and what is made in a folder has longer names than it
+
 
 def results(scale: str) -> Path:
     return Path("results") / scale
@@ -35,3 +40,23 @@ def report(scale: str) -> list[Path]:
 def log(scale: str, job: str) -> Path:
     """What a job printed."""
     return results(scale) / "logs" / f"{job}.log"
+
+
+def folder(text: str) -> Path:
+    """A folder that config/ names, with ~ as the home folder.
+
+    Raises:
+        SettingError: a shell, Snakemake or a file system would take it for something else.
+    """
+    shown = repr(text if len(text) <= 60 else text[:57] + "...")
+    require(bool(text.strip()), f"{shown} is blank; give a path")
+    require(text.isprintable(), f"{shown} has a control character; give a path without")
+    require(not text.startswith("-"), f"{shown} begins with -, as an option does; write ./{text}")
+    require(not set(text) & set("{}"), f"{shown} has a brace, which Snakemake fills in; give a path without")
+    require("://" not in text, f"{shown} is an address; give the path of a folder on this machine")
+    longest = max(len(part.encode()) for part in text.split("/"))
+    require(longest <= LONGEST_NAME, f"{shown} has a name of {longest} bytes; give names of {LONGEST_NAME} at most")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise SettingError(f"{shown} is the home folder of nobody here; write the path in full") from None

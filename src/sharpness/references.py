@@ -17,6 +17,11 @@ SECTIONS = Path("workflow/report/sections")
 
 def check_references(study: "Study", root: Path) -> None:
     """What artifacts, claims and sections refer to must be computed, and each section must have its file."""
+    _check_users(study, root)
+    _check_users(study.without_theory(), root, "without Part II: ")  # what is shown without it must not need it
+
+
+def _check_users(study: "Study", root: Path, note: str = "") -> None:
     for name in study.sections:
         _check_template(name, study, root)
     checks = [(f"{STUDY}: artifacts.{name}", artifact) for name, artifact in study.artifacts.items()]
@@ -25,7 +30,7 @@ def check_references(study: "Study", root: Path) -> None:
         try:
             user.check(study)
         except SettingError as error:
-            raise UserError(f"{where}: {error}") from None
+            raise UserError(f"{where}: {note}{error}") from None
 
 
 def _check_template(name: str, study: "Study", root: Path) -> None:
@@ -37,7 +42,8 @@ def _check_template(name: str, study: "Study", root: Path) -> None:
         raise UserError(f"{STUDY}: sections: {name}: {file} cannot be read ({error.strerror}); write it") from None
     for artifact in re.findall(r'\b(?:show|facts|ref(?=\("(?:table|figure)\d))\("(\w+)"\)', text):
         lookup("artifact", artifact, study.artifacts, f"{file} quotes {artifact}")
-    for problem in re.findall(r"\bproblems\.(\w+)", text):
+    for dotted, quoted in re.findall(r'\bproblems(?:\.(\w+)|\["([\w-]+)"\])', text):
+        problem = dotted or quoted
         lookup("problem", problem, study.problems, f"{file} quotes {problem}")
 
 

@@ -8,6 +8,8 @@ from types import ModuleType
 
 from sharpness.errors import UserError, unknown
 
+_NO_LITERAL = object()
+
 
 def names(package: str) -> list[str]:
     """The modules of a package of sharpness, such as "networks" or "evidence.artifacts", sorted."""
@@ -60,15 +62,48 @@ def constants(package: str, name: str) -> dict[str, object]:
 
     They are read from its text: a network's module imports torch, which is too slow for a title.
     """
-    tree = ast.parse((_folder(package) / f"{name}.py").read_text(encoding="utf-8"))
-    found = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
-            except ValueError:
-                continue
-    return found
+    return _literals(_tree(package, name).body)
+
+
+def arguments(package: str, name: str, constant: str) -> tuple[dict[str, object], dict[str, object]]:
+    """What the class that a module has under a constant, such as NETWORK, takes by keyword, read from the text too.
+
+    Returns:
+        The keyword arguments with their defaults, and the constants of the class; those that are plain literals.
+    """
+    body = _tree(package, name).body
+    named = next((node.value for node in body if _target(node) == constant), None)
+    for node in body:
+        if isinstance(node, ast.ClassDef) and isinstance(named, ast.Name) and node.name == named.id:
+            own = _literals(node.body)
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                    pairs = zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
+                    return {argument.arg: _literal(default) for argument, default in pairs}, own
+            return {}, own
+    return {}, {}
+
+
+def _tree(package: str, name: str) -> ast.Module:
+    return ast.parse((_folder(package) / f"{name}.py").read_text(encoding="utf-8"))
+
+
+def _target(node: ast.stmt) -> str | None:
+    single = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    return node.targets[0].id if single else None
+
+
+def _literals(body: list[ast.stmt]) -> dict[str, object]:
+    """The plain literals that some statements give names to."""
+    found = {target: _literal(node.value) for node in body if (target := _target(node))}
+    return {name: value for name, value in found.items() if value is not _NO_LITERAL}
+
+
+def _literal(node: ast.expr | None) -> object:
+    try:
+        return _NO_LITERAL if node is None else ast.literal_eval(node)
+    except ValueError:
+        return _NO_LITERAL
 
 
 def _folder(package: str) -> Path:

@@ -1,10 +1,16 @@
 """The scales of config/scales/: on which data, with which network sizes, how long and with which seeds a study runs."""
 
+import re
 from pathlib import Path
 
 from sharpness import registry
-from sharpness.config import check, read_yaml
+from sharpness.config import check
 from sharpness.errors import UserError, unknown
+from sharpness.fit import check_fit
+from sharpness.yaml_files import read_yaml
+
+# A scale's name is that of its folders, and stands in Snakemake's patterns and in shell commands.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 
 
 def scale_names(root: Path = Path()) -> list[str]:
@@ -45,6 +51,7 @@ def read_scale(scale: str, root: Path) -> dict:
     registry.check_constants("datasets", settings["dataset"]["name"], f"{where}: dataset.name", "TITLE", "CITATION")
     for name in settings["networks"]:
         registry.check_constants("networks", name, f"{where}: networks", "TITLE", "CITATION")
+    check_fit(settings, list(settings["networks"]), where)
     return settings
 
 
@@ -56,6 +63,10 @@ def _merged(scale: str, root: Path, below: tuple[str, ...]) -> tuple[dict, tuple
     where = scale_file(below[-1]) + ": extends" if below else "config/scales/"
     if scale not in scale_names(root):
         raise unknown("scale", scale, scale_names(root), where)
+    if not NAME.fullmatch(scale):
+        raise UserError(
+            f"config/scales/: {scale!r} is no name for a scale; rename the file to match {NAME.pattern}.yaml"
+        )
     if scale in below:
         raise UserError(f"{where}: {' → '.join([*below, scale])} is a circle; let one of them extend no other")
     own = read_yaml(root / scale_file(scale))

@@ -7,7 +7,7 @@ what no instance may have.
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sharpness.errors import SettingError, UserError, suggestion
 
@@ -61,6 +61,15 @@ def require(condition: bool, message: str) -> None:
         raise SettingError(message)
 
 
+def printed_alike(values: Iterable[object]) -> tuple[float, float] | None:
+    """Two different numbers that a table or legend, which has six digits, would show as one."""
+    seen: dict[str, float] = {}
+    for value in values:
+        if isinstance(value, float) and value == value and value != seen.setdefault(f"{value:g}", value):
+            return seen[f"{value:g}"], value
+    return None
+
+
 def plain(settings: object) -> object:
     """A settings instance as JSON: dataclasses are objects, tuples lists."""
     if dataclasses.is_dataclass(settings):
@@ -84,6 +93,8 @@ def _converted(value: object, kind: object, file: str, key: str) -> object:
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"{file}: {key} is {value!r}; give {NAMES[kind]}")
+    if kind is str and not value.strip():
+        raise UserError(f"{file}: {key} is empty; give text")
     return value
 
 
@@ -102,4 +113,6 @@ def _tuple(value: object, kinds: tuple, file: str, key: str) -> tuple:
     )
     if several and len(set(items)) < len(items):
         raise UserError(f"{file}: {key} lists a value twice; list each once")
+    if several and (alike := printed_alike(items)):
+        raise UserError(f"{file}: {key} lists {alike[0]!r} and {alike[1]!r}, which print alike; keep one of the two")
     return items

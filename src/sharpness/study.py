@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from sharpness import registry
 from sharpness.config import load_config, read_config
-from sharpness.errors import UserError, not_known
+from sharpness.design import read_design
+from sharpness.errors import SettingError, UserError, not_known
 from sharpness.experiments import expand_experiments
-from sharpness.jobs import Job, canonical
+from sharpness.jobs import Job
+from sharpness.labels import check_titles, refuse_one_title
 from sharpness.problems import expand_problems
 from sharpness.references import CLAIMS, STUDY, check_references, check_section, lookup
 from sharpness.scales import read_scale
@@ -185,7 +187,7 @@ def load_run(scale: str, identity: str) -> tuple[Job, dict]:
     Raises:
         UserError: a file is faulty, or there is no such run.
     """
-    experiments = expand_experiments(scale, _read_design(Path()), Path())
+    experiments = expand_experiments(scale, read_design(Path()), Path())
     runs = {job.id: job for jobs in experiments.values() for job in jobs}
     return lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
 
@@ -201,8 +203,9 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
     Raises:
         UserError: a configuration file is faulty, or names something that does not exist.
     """
-    design, settings = _read_design(root), read_scale(scale, root)
+    design, settings = read_design(root), read_scale(scale, root)
     judged = read_config(root / CLAIMS, _schema("claims", root))
+    refuse_one_title({name: claim["statement"] for name, claim in judged["claims"].items()}, CLAIMS)
     sections = [*design["sections"], *design["theory"]]
     problems, parts = expand_problems(scale, design, settings, STUDY)
     of = {name: entry["section"] for name, entry in design["problems"].items()}
@@ -223,33 +226,11 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
         judged["level"],
         [_claim(name, claim, judged["tests"], sections) for name, claim in judged["claims"].items()],
     )
+    check_titles(study)
     check_references(study, root)
     if theory is None:
         theory = load_config(root).get("theory", False) or study.has_theory(root)
     return study if theory else study.without_theory()
-
-
-def _read_design(root: Path) -> dict:
-    design = {"theory": []} | read_config(root / STUDY, _schema("study", root))
-    for name in set(design["sections"]) & set(design["theory"]):
-        raise UserError(f"{STUDY}: {name} is listed under sections and under theory; keep one of the two")
-    seen: dict[str, str] = {}
-    for name, method in design["methods"].items():
-        definition = canonical({key: value for key, value in method.items() if key != "title"})
-        if definition in seen:  # two names for one method would train the same run twice
-            raise UserError(f"{STUDY}: methods {seen[definition]} and {name} are the same method; keep one of the two")
-        seen[definition] = name
-        if "geometry" in method:
-            _check_geometry(method, f"{STUDY}: methods.{name}")
-    return design
-
-
-def _check_geometry(method: dict, where: str) -> None:
-    known = {name.replace("_", "-"): name for name in registry.names("optim.geometries")}
-    module = lookup("geometry", method["geometry"], known, where)
-    registry.check_constants("optim.geometries", module, where, "FORMULA", "HAS_ETA")
-    if method.get("eta") and not registry.constants("optim.geometries", module)["HAS_ETA"]:
-        raise UserError(f"{where}: geometry {method['geometry']} has no constant eta; remove it")
 
 
 def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
@@ -278,6 +259,13 @@ def _claim(name: str, claim: dict, tests: dict, sections: list[str]) -> Claim:
         kind = registry.load("evidence.quantities", entry["quantity"], f"{where}{letter}").QUANTITY
         test = lookup("test", entry["test"], tests, f"{where}{letter}")
         quantity = build(kind, entry, CLAIMS, f"claims.{name}{letter}", beside=["statement", "quantity", "test"])
+        for part in parts:
+            if (part.quantity, part.test) == (quantity, test):
+                raise UserError(f"{where}: parts {part.name} and {name}{letter} are the same; keep one of the two")
+        try:
+            quantity.check_test(test)
+        except SettingError as error:
+            raise UserError(f"{CLAIMS}: tests.{entry['test']}, of {name}{letter}: {error}") from None
         parts.append(Part(name + letter, entry["statement"], quantity, test))
     return Claim(name, claim["statement"], claim["section"], tuple(parts))
 

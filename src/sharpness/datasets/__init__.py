@@ -6,7 +6,7 @@ a frozen dataclass Source, whose fields are the settings that the data set has o
     read(downloads: Path, show_progress: bool) -> Arrays
     fingerprint() -> str | None     only if what is read can change: differs when it has, None if it is missing
 
-A module whose data take long to read may say their SHAPE, from which the cost of training on them is estimated.
+A module may say the SHAPE of its data: what does not fit them is then refused before they are read.
 """
 
 import hashlib
@@ -125,10 +125,17 @@ def prepared_shape(dataset: dict, data_dir: Path) -> Shape:
         UserError: as for `prepare`.
     """
     source_of(dataset)
+    return known_shape(dataset) or open_arrays(prepare(dataset, data_dir))[0].shape
+
+
+def known_shape(dataset: dict) -> Shape | None:
+    """The shape that a data set has once prepared, if its module says its SHAPE.
+
+    Raises:
+        UserError: it has fewer or smaller images than asked for.
+    """
     known = registry.constants("datasets", dataset["name"]).get("SHAPE")
-    if known:
-        return Shape(**known).reduced(dataset.get("training_images"), dataset.get("image_size"))
-    return open_arrays(prepare(dataset, data_dir))[0].shape
+    return Shape(**known).reduced(dataset.get("training_images"), dataset.get("image_size")) if known else None
 
 
 def _write(arrays: Arrays, title: str, fingerprint: str | None, folder: Path) -> None:

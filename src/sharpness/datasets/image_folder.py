@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from sharpness import paths
 from sharpness.arrays import Arrays
-from sharpness.errors import UserError
-from sharpness.settings import require
+from sharpness.errors import UserError, setting
 
 TITLE = "folder of images"
 CITATION = None
@@ -21,20 +21,24 @@ class Source:
     """Images in train/<class>/ and test/<class>/; all are read as grey if the first is, else as RGB.
 
     Attributes:
-        folder: where they are; relative to the working directory, or absolute.
+        folder: where they are; relative to the working directory, or absolute, or from ~, the home folder.
 
     Raises:
-        SettingError: the folder has no name.
+        SettingError: the folder has a name that a shell or a file system takes for something else.
     """
 
     folder: str
 
     def __post_init__(self) -> None:
-        require(bool(self.folder), "folder is empty; give the path of a folder of images")
+        with setting("folder"):
+            self.path()
 
     def __str__(self) -> str:
         """The absolute path, which tells it from other folders."""
-        return str(Path(self.folder).resolve())
+        return str(self.path().resolve())
+
+    def path(self) -> Path:
+        return paths.folder(self.folder)
 
     def read(self, downloads: Path, show_progress: bool) -> Arrays:
         """The images in the order of their names.
@@ -43,7 +47,7 @@ class Source:
             UserError: the folder is missing, empty or unreadable, the classes of train and test differ, an image is
                 corrupt, or the images are not all of one square size.
         """
-        classes, listed = _listed(Path(self.folder))
+        classes, listed = _listed(self.path())
         decoder = _Decoder(listed["train"][0][0])
         images, labels = {}, {}
         for split, items in listed.items():
@@ -58,7 +62,7 @@ class Source:
         Raises:
             UserError: as for `read`, but for what is in the files.
         """
-        folder = Path(self.folder)
+        folder = self.path()
         if not folder.exists():
             return None
         _, listed = _listed(folder)

@@ -65,7 +65,7 @@ def judge_claims(study: Study) -> pd.DataFrame:
 def _judge_part(results: Results, claim: Claim, part: Part) -> dict:
     level, needed = results.study.level, None
     try:
-        sample = part.quantity.measure(results)
+        sample = part.quantity.measure(results).known()
         judgement = judge(sample, part.test, level)
         if judgement.verdict == INCONCLUSIVE:
             needed = values_needed(sample.values, part.test, level)

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Series:
-    """A curve of a panel: its points' heights by their positions, and what the page says of each of them."""
+    """A curve of a panel: its name and colour, its points' heights by their positions, what the page says of each."""
 
+    label: str
+    colour: str
     points: pd.Series
     text: list[str]
 
 
-def panel(drawing: "Drawing", axes: "Axes", title: str, series: dict[str, Series]) -> dict:
-    """A panel of a figure whose layout is settled, with its curves by their labels in the figure's legend.
+def panel(drawing: "Drawing", axes: "Axes", title: str, series: list[Series]) -> dict:
+    """A panel of a figure whose layout is settled, with its curves.
 
     Args:
         title: what the page says before a position, such as "test loss, epoch ".
@@ -32,13 +34,7 @@ def panel(drawing: "Drawing", axes: "Axes", title: str, series: dict[str, Series
     """
     width, height = drawing.bbox.size
     box = axes.get_window_extent()
-    colours = {
-        handle.get_label(): handle.get_color()
-        for legend in drawing.legends
-        for handle in legend.legend_handles
-        if hasattr(handle, "get_color")
-    }
-    stops = sorted(set().union(*(curve.points.index for curve in series.values())))
+    stops = sorted(set().union(*(curve.points.index for curve in series)))
     across = axes.transData.transform([(stop, 1) for stop in stops])[:, 0] / width
 
     def down(points: pd.Series) -> list[float | None]:
@@ -54,11 +50,11 @@ def panel(drawing: "Drawing", axes: "Axes", title: str, series: dict[str, Series
         "titles": [f"{title}{stop}" for stop in stops],
         "series": [
             {
-                "label": label,
-                "colour": colours[label],
+                "label": curve.label,
+                "colour": curve.colour,
                 "y": down(curve.points),
                 "text": [dict(zip(curve.points.index, curve.text, strict=True)).get(stop) for stop in stops],
             }
-            for label, curve in series.items()
+            for curve in series
         ],
     }

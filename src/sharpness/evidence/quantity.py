@@ -4,10 +4,12 @@ A quantity is a module of sharpness.evidence.quantities whose QUANTITY is a clas
 the keys beside statement, quantity and test of a part in config/claims.yaml.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import pandas as pd
 
@@ -90,7 +92,26 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity(ABC):
-    """Something that is measured once for each pair of runs, run, draw or start."""
+    """Something that is measured once for each pair of runs, run, draw or start.
+
+    Attributes:
+        between: the values that it can have, the ends included.
+    """
+
+    between: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+
+    def check_test(self, test: dict) -> None:
+        """Refuse a test whose effect or bound every value meets, or none.
+
+        Raises:
+            SettingError: with the key.
+        """
+        low, high = self.between
+        for key in ("smallest_effect", "margin", "at_most", "at_least"):
+            if key in test and not low < test[key] < high:
+                raise SettingError(
+                    f"{key} is {test[key]:g}, but the values lie between {low:g} and {high:g}; choose one between"
+                )
 
     @abstractmethod
     def check(self, study: Study) -> None:
@@ -138,7 +159,7 @@ class Run:
 
 
 def _name(network: str, run: dict) -> str:
-    radius = f" with rho {run['rho']:g}" if run.get("rho") is not None else ""
+    radius = f" with rho {run['rho']!r}" if run.get("rho") is not None else ""
     return f"{run['method']}{radius} on {network}"
 
 

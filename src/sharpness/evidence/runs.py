@@ -152,8 +152,8 @@ def _scalar(value: object) -> object:
 
 
 def _spec_columns(specs: list[dict]) -> list[str]:
-    """Every key of the specs: in the order of the fullest one, the networks' size arguments together."""
-    keys = list(dict.fromkeys(key for spec in sorted(specs, key=len, reverse=True) for key in spec))
+    """Every key of the specs, and rho in any case: in the order of the fullest one, the networks' sizes together."""
+    keys = list(dict.fromkeys([*(key for spec in sorted(specs, key=len, reverse=True) for key in spec), "rho"]))
     sizes = [key for key in keys if key.startswith("network_")]
     others = [key for key in keys if key not in sizes]
     after = others.index("network") + 1

@@ -31,8 +31,10 @@ class ShowsSweep(Artifact):
 
     def check(self, study: Study) -> None:
         spec = study.problem(self.problem, "matrix_sensing").spec
+        swept = f"problems.{self.problem}.methods"
+        require("gd" not in spec["methods"], f"shows radii, and gd of {swept} has none; remove it there")
         for rho in self.rho:
-            require(rho in spec["rho"], f"radius {rho:g} is not swept; add it to problems.{self.problem}.rho")
+            require(rho in spec["rho"], f"radius {rho!r} is not swept; add it to problems.{self.problem}.rho")
         require(
             1 <= self.steps <= spec["steps"],
             f"steps is {self.steps}, but problems.{self.problem}.steps is {spec['steps']}; show 1 to {spec['steps']}",
@@ -82,8 +84,9 @@ class OfSweep(Quantity):
 
     def check(self, study: Study) -> None:
         spec = study.problem(self.problem, "matrix_sensing").spec
-        swept = [f"{method} with rho {rho:g}" for method in spec["methods"] for rho in spec["rho"]]
-        for name in (f"{self.method} with rho {rho:g}" for rho in self.rho):
+        radii = spec["rho"] if self.method != "gd" else [0.0]
+        swept = [f"{method} with rho {rho!r}" for method in spec["methods"] for rho in radii]
+        for name in (f"{self.method} with rho {rho!r}" for rho in self.rho):
             if name not in swept:
                 raise SettingError(not_known("matrix sensing run", name, swept))
         require(

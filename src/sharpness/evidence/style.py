@@ -96,9 +96,10 @@ def paper() -> Iterator[None]:
 
 
 def method_colours(methods: Sequence[str]) -> dict[str, str]:
-    """The colour of each method: its own, or for a method without one the next spare colour."""
+    """The colour of each method: its own, or for a method without one the next of the spare colours."""
     others = [method for method in methods if method not in METHOD_COLOURS]
-    return METHOD_COLOURS | {method: SPARE_COLOURS[i % len(SPARE_COLOURS)] for i, method in enumerate(others)}
+    spare = SPARE_COLOURS if len(others) <= len(SPARE_COLOURS) else seaborn.husl_palette(len(others)).as_hex()
+    return METHOD_COLOURS | dict(zip(others, spare, strict=False))
 
 
 def shades(colour: str, radii: Sequence[float]) -> dict[float, str]:

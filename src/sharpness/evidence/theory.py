@@ -1,5 +1,6 @@
 """What the figures, tables and quantities of Part II share: measured points beside predicted lines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -112,6 +113,13 @@ def legend_keys(measured: str = "measured", predicted: str = "predicted") -> lis
         Line2D([], [], **PREDICTED, label=predicted),
         Line2D([], [], color=style.INK, marker="o", **MEASURED, label=measured),
     ]
+
+
+def colours(laws: Sequence[str]) -> dict[str, str]:
+    """The colour of each law: gradient descent has that of SGD."""
+    from sharpness.evidence import style
+
+    return style.method_colours([law for law in laws if law != "gd"]) | {"gd": style.METHOD_COLOURS["sgd"]}
 
 
 def shades(values: list[float]) -> dict[float, str]:

@@ -1,8 +1,7 @@
 """What readers see in place of the study's own names."""
 
-import math
-
 from sharpness import registry
+from sharpness.labels import labelled
 from sharpness.networks import network_arguments
 from sharpness.study import Study
 
@@ -21,8 +20,7 @@ def sized_network(spec: dict) -> str:
 
 def method(study: Study, name: str, rho: float | None) -> str:
     """A training method and its radius (None or NaN: it has none), such as "SAM, ρ = 0.05"."""
-    title = study.methods[name]["title"]
-    return title if rho is None or math.isnan(rho) else f"{title}, ρ = {rho:g}"
+    return labelled(study.methods[name]["title"], rho)
 
 
 def training(study: Study) -> str:

@@ -35,6 +35,14 @@ class Sample:
     unit: str
     notes: tuple[str, ...] = ()
 
+    def known(self) -> "Sample":
+        """The sample without values that are no numbers: an overflow is no evidence, for a claim or against it."""
+        lost = np.isnan(self.values)
+        if not lost.any():
+            return self
+        note = f"{self.unit} left out because a number overflowed: {lost.sum()}"
+        return Sample(self.values[~lost], self.unit, (*self.notes, note))
+
 
 @dataclass(frozen=True)
 class Judgement:

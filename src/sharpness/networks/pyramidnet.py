@@ -3,10 +3,9 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sharpness.errors import SettingError
-
 TITLE = "PyramidNet"
 CITATION = "han2017"
+RANGES = {"depth": (11, 1000), "alpha": (1, 2000), "width": (1, 2000)}
 EXPANSION = 4
 
 
@@ -42,17 +41,12 @@ class PyramidNet(nn.Module):
 
     Each of the three stages has (depth − 2) // 9 blocks, so a depth of 16 gives one block a stage, as depth 11 does.
     Convolutions start He-normal over the fan-out. Maps (n, in_channels, height, width) to logits (n, num_classes).
-
-    Raises:
-        SettingError: depth is below 11.
     """
 
     output_stride = 4
 
     def __init__(self, in_channels: int, num_classes: int, *, depth: int = 16, alpha: int = 48, width: int = 16):
         super().__init__()
-        if depth < 11:
-            raise SettingError(f"a bottleneck PyramidNet's depth is at least 11, not {depth}")
         blocks_per_stage = (depth - 2) // 9
         self.stem = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)

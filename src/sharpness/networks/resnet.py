@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 TITLE = "ResNet"
 CITATION = "he2016"
+RANGES = {"blocks": (1, 100), "width": (1, 2000)}
 
 
 class Block(nn.Module):

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 TITLE = "VGG"
 CITATION = "simonyan2015"
+RANGES = {"convolutions": (1, 16), "width": (1, 2000), "head": (1, 65_536)}
 
 
 class VGG(nn.Module):
@@ -23,6 +24,8 @@ class VGG(nn.Module):
     (n, in_channels, height, width) to logits (n, num_classes).
     """
 
+    output_stride = "convolutions"
+
     def __init__(
         self,
         in_channels: int,
@@ -34,7 +37,6 @@ class VGG(nn.Module):
         image_size: int = 32,
     ):
         super().__init__()
-        self.output_stride = 2 ** len(convolutions)
         self.features = nn.Sequential()
         channels = in_channels
         for stage, count in enumerate(convolutions):
@@ -46,7 +48,7 @@ class VGG(nn.Module):
             self.features.append(nn.MaxPool2d(2))
         self.head = nn.Sequential(
             nn.Dropout(0.5),
-            nn.Linear(channels * (image_size // self.output_stride) ** 2, head),
+            nn.Linear(channels * (image_size // 2 ** len(convolutions)) ** 2, head),
             nn.ReLU(inplace=True),
             nn.Dropout(0.5),
             nn.Linear(head, head),

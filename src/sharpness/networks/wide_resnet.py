@@ -3,10 +3,9 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sharpness.errors import SettingError
-
 TITLE = "WideResNet"
 CITATION = "zagoruyko2016"
+RANGES = {"depth": (10, 1000, 6), "width": (1, 20_000)}
 
 
 class Block(nn.Module):
@@ -39,17 +38,12 @@ class WideResNet(nn.Module):
 
     Convolutions start He-normal over the fan-in, the last linear layer at zero, so that an untrained network predicts
     every class alike. Maps (n, in_channels, height, width) to logits (n, num_classes).
-
-    Raises:
-        SettingError: depth is not 6n + 4 with n ≥ 1.
     """
 
     output_stride = 4
 
     def __init__(self, in_channels: int, num_classes: int, *, depth: int = 22, width: int = 8):
         super().__init__()
-        if depth < 10 or (depth - 4) % 6:
-            raise SettingError(f"a WideResNet's depth is 6n + 4 (10, 16, 22, ...), not {depth}")
         self.stem = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.blocks = nn.Sequential()
         channels = 16

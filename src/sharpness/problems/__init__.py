@@ -1,16 +1,25 @@
 """Toy problems: optimisation problems that are not networks.
 
 A problem is a module of this package with SEMANTICS, a dataclass Settings that checks itself (its fields are the keys
-of the problem's entry in config/study.yaml), and compute, from settings to a tidy frame. It may have a summary, from
-that frame to what the report's text quotes. The modules are imported by all that loads the study, so they import torch
-where they compute.
+of the problem's entry in config/study.yaml), and compute, from settings to a tidy frame. The modules are imported by
+all that loads the study, so they import torch where they compute.
+
+It may have a summary, from that frame to what the report's text quotes, and JUDGED, the columns of the frame that
+a claim may judge as a prediction's error, and PREDICTED, the laws that have a prediction where not all have. Settings
+may have `entries`, roughly how many numbers the problem holds at once, which decides whether it fits into a memory.
 """
 
 from sharpness import registry
-from sharpness.errors import UserError, unknown
+from sharpness.errors import SettingError, UserError, unknown
 from sharpness.jobs import Job
 from sharpness.scales import scale_file
-from sharpness.settings import build, plain
+from sharpness.settings import build, plain, require
+
+# Of a problem's numbers, so that products of several stay within those that a computer has; of its counts, but for the
+# seed; and of the numbers that it holds at once (64 GiB in double precision).
+SMALLEST, LARGEST = 1e-12, 1e12
+LARGEST_COUNT, LARGEST_SEED = 10**7, 2**32 - 1
+MOST_ENTRIES = 2**33
 
 
 def expand_problems(scale: str, design: dict, settings: dict, file: str) -> tuple[dict[str, Job], dict[str, list[str]]]:
@@ -42,6 +51,7 @@ def expand_problems(scale: str, design: dict, settings: dict, file: str) -> tupl
         values = {key: value for key, value in entry.items() if key not in ("kind", "section", "split")}
         values |= own.get(name, {})
         where = f"{scale_file(scale)} (over {file})" if name in own else file
+        _check_size(build(module.Settings, values, where, key), where, key)
         slug, split = entry["kind"].replace("_", "-"), entry.get("split")
         specs = {name: (slug, values)}
         if split is not None:
@@ -49,7 +59,31 @@ def expand_problems(scale: str, design: dict, settings: dict, file: str) -> tupl
                 raise UserError(f"{file}: {key}.split is '{split}', which is no list of its; name one that is")
             specs = {f"{name}-{value}": (f"{slug}-{value}", values | {split: [value]}) for value in values[split]}
         for part, (start, chosen) in specs.items():
+            if part in problems or (part != name and part in design["problems"]):
+                raise UserError(f"{file}: {key} has a part {part}, which another problem is called; rename one of them")
             spec = plain(build(module.Settings, chosen, where, key))
             problems[part] = Job(entry["kind"], spec, module.SEMANTICS, start, scale)
         parts[name] = list(specs)
     return problems, parts
+
+
+def _check_size(settings: object, file: str, key: str) -> None:
+    """Refuse numbers that overflow, and sizes that no machine holds.
+
+    Raises:
+        UserError: with the key.
+    """
+    try:
+        for name, value in vars(settings).items():
+            for number in value if isinstance(value, tuple) else [value]:
+                if isinstance(number, float):
+                    fits = number == 0 or SMALLEST <= abs(number) <= LARGEST
+                    require(fits, f"{name} has {number:g}; give 0, or a size from {SMALLEST:g} to {LARGEST:g}")
+                elif isinstance(number, int):
+                    most = LARGEST_SEED if name == "seed" else LARGEST_COUNT
+                    require(number <= most, f"{name} is {number:.3g}; it must be at most {most}")
+        entries = settings.entries if hasattr(settings, "entries") else 0
+        size = f"{8 * entries / 2**30:.3g} GiB" if entries < 10**15 else "more than any"
+        require(entries <= MOST_ENTRIES, f"its sizes would take {size} of memory; choose smaller ones")
+    except SettingError as error:
+        raise UserError(f"{file}: {key}: {error}") from None

@@ -10,6 +10,8 @@ from sharpness.settings import require
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
+# The columns that a claim may judge.
+JUDGED = ("error", "first_error")
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,16 @@ class Settings:
         require(min(self.mu) > 0, f"mu has {min(self.mu):g}; give values above 0")
         for method in self.methods:
             require(method in METHODS, f"methods has '{method}'; choose from: {', '.join(METHODS)}")
+        growth = self.learning_rate * self.steps * max(self.mu)
+        require(growth <= 500, f"steps is {self.steps}; exp(learning_rate · steps · mu) overflows, so choose fewer")
         low, high = self.start
         require(self.small < low < high, f"start is {low:g} to {high:g}; give two values above small, the lower first")
+
+    @property
+    def entries(self) -> int:
+        """The points of a descent, and the table."""
+        coordinates = len(self.mu)
+        return (6 * coordinates + 8 * len(self.methods)) * self.points**coordinates
 
 
 def compute(settings: Settings) -> pd.DataFrame:

@@ -49,12 +49,20 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("images", "width", "layers", "gain", "steps", "every"):
             require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
-        require(self.images <= 1797, f"images is {self.images}; the digits have 1797")
+        require(2 <= self.images <= 1797, f"images is {self.images}; choose 2 to 1797, which is all of the digits")
+        half = f"every is {self.every}; choose {self.steps // 2} at most, half of the steps, over which means are taken"
+        require(2 * self.every <= self.steps, half)
         for law in self.laws:
             require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
         for name in ("learning_rate", "rho"):
             require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+
+    @property
+    def entries(self) -> int:
+        """Lanczos's vectors, and the images on their way through the network."""
+        weights = 64 * self.width + (self.layers - 1) * self.width**2 + 11 * self.width
+        return 200 * weights + 4 * self.images * self.width * self.layers
 
 
 def compute(settings: Settings) -> pd.DataFrame:

@@ -60,7 +60,17 @@ class Settings:
             require(method in METHODS, f"methods has '{method}'; choose from: {', '.join(METHODS)}")
         for rho in self.rho:
             require(0 <= rho < math.inf, f"rho has {rho:g}; a radius is finite and at least 0")
+        for name in ("rank", "iterate_rank"):
+            least = f"{name} is {getattr(self, name)}; it must be at most the dimension, {self.dimension}"
+            require(getattr(self, name) <= self.dimension, least)
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+
+    @property
+    def entries(self) -> int:
+        """The measurements, a batch of iterates with what a step makes of them, and the table."""
+        square, runs = self.dimension**2, len(self.methods) * len(self.rho)
+        measured = self.measurements * square // 2
+        return measured + 6 * min(self.draws, DRAWS_PER_BATCH) * runs * square + 8 * runs * self.draws * self.steps
 
 
 def compute(settings: Settings, device: "torch.device | str" = "cpu") -> pd.DataFrame:

@@ -11,6 +11,10 @@ from sharpness.settings import require
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
+# The columns that a claim may judge.
+JUDGED = ("sharpness", "error")
+# The laws whose end theory predicts.
+PREDICTED = ("gd", "usam", "sam")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,12 @@ class Settings:
             low, high = getattr(self, name)
             require(0 < low <= high, f"{name} is {low:g} to {high:g}; give a range above 0, the lower end first")
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+
+    @property
+    def entries(self) -> int:
+        """The table."""
+        cells = len(self.losses) * len(self.laws) * len(self.learning_rate) * len(self.ratio)
+        return 20 * cells * self.starts
 
 
 def compute(settings: Settings) -> pd.DataFrame:

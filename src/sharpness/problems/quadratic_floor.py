@@ -11,6 +11,8 @@ from sharpness.settings import require
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
+# The columns that a claim may judge.
+JUDGED = ("loss", "error")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class Settings:
         require(max(self.learning_rate) < edge, f"learning_rate has {max(self.learning_rate):g}; stay below {edge:g}")
         require(min(self.steps, self.starts) > 0, "steps and starts must be more than 0")
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+
+    @property
+    def entries(self) -> int:
+        """The table, and the points of a descent."""
+        cells = len(self.laws) * len(self.learning_rate) * len(self.rho)
+        return (8 * cells + 6 * len(self.eigenvalues)) * self.starts
 
 
 def compute(settings: Settings) -> pd.DataFrame:

@@ -56,7 +56,15 @@ class Settings:
         for name in ("rho", "scale"):
             require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
         require(self.steps % self.every == 0, f"every is {self.every}; give a divisor of steps, {self.steps}")
+        require(self.rank <= self.dimension, f"rank is {self.rank}; it must be at most the dimension, {self.dimension}")
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+
+    @property
+    def entries(self) -> int:
+        """The measurements, the points of a path, and the table."""
+        square, paths = self.dimension**2, len(self.laws) * len(self.rho) * len(self.scale) * self.draws
+        table = 9 * paths * (self.steps // self.every + 1)
+        return self.measurements * square // 2 + len(self.scale) * (self.steps + 6) * square + table
 
 
 def compute(settings: Settings) -> pd.DataFrame:

@@ -4,18 +4,16 @@ Beside them, for each draw, the largest Hessian eigenvalue at the start and at t
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from sharpness.dynamics.laws import LAWS
 from sharpness.settings import require
 
-if TYPE_CHECKING:
-    pass
-
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
+# The columns that a claim may judge.
+JUDGED = ("loss", "error")
 
 # Draws that share their measurements.
 DRAWS_PER_BATCH = 25
@@ -65,7 +63,16 @@ class Settings:
             require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
         for name in ("small_rho", "small_rate"):
             require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
+        require(self.rank <= self.dimension, f"rank is {self.rank}; it must be at most the dimension, {self.dimension}")
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+
+    @property
+    def entries(self) -> int:
+        """The measurements, Lanczos's vectors for a batch of iterates, and the table."""
+        square, cells = self.dimension**2, len(self.laws) * len(self.learning_rate) * len(self.rho)
+        return (
+            self.measurements * square // 2 + 200 * min(self.draws, DRAWS_PER_BATCH) * square + 10 * cells * self.draws
+        )
 
 
 def compute(settings: Settings) -> pd.DataFrame:

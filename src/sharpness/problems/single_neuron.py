@@ -57,6 +57,11 @@ class Settings:
             require(0 < low <= high, f"{name} is {low:g} to {high:g}; give a range above 0, the lower end first")
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
 
+    @property
+    def entries(self) -> int:
+        """The table, and what a step makes of the points."""
+        return 24 * self.starts
+
 
 def compute(settings: Settings) -> pd.DataFrame:
     """Descend by SAM and by USAM from the same starts, in double precision.

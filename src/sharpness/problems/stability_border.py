@@ -10,6 +10,8 @@ from sharpness.settings import require
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
+# The columns that a claim may judge.
+JUDGED = ("error",)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Settings:
             require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
         for name in ("learning_rate", "rho"):
             require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
+        finest = f"digits is {self.digits:g}; give 1e-14 or more, which is as fine as numbers are"
+        require(self.digits >= 1e-14 or self.digits <= 0, finest)
         for name in ("steps", "far", "digits"):
             require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
 

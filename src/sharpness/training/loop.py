@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from sharpness.errors import SettingError, setting
+from sharpness.errors import setting
 from sharpness.jobs import COMPLETED, DIVERGED
 from sharpness.training.augmentation import draw_epoch
 from sharpness.training.capture import CapturedStep
 from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import Data
+from sharpness.training.limits import check_augmentation, check_batch
 from sharpness.training.loss import SmoothedLoss
 from sharpness.training.probe import Probe
 from sharpness.training.process import Interrupted, StopRequest
@@ -69,7 +70,9 @@ def train(
     """
     images, batch_size = len(data.train_labels), spec["batch_size"]
     with setting("batch_size"):
-        _check_batch(batch_size, images)
+        check_batch(batch_size, images)
+    with setting("dataset"):
+        check_augmentation(data.crop_padding, data.cutout, data.image_size)
     torch.manual_seed(spec["seed"])
     model, optimizer, loss, step = build_training(spec, data, device)
     if cuda_graph and device.type == "cuda":
@@ -175,15 +178,6 @@ def calibration_error(logits: Tensor, labels: Tensor) -> float:
     bins = torch.bucketize(confidence, edges[1:-1])
     excess = (predicted == labels).double() - confidence
     return excess.new_zeros(CALIBRATION_BINS).index_add_(0, bins, excess).abs().sum().item() / len(labels)
-
-
-def _check_batch(batch_size: int, images: int) -> None:
-    if batch_size > images:
-        raise SettingError(f"{batch_size} is more than the {images} images of the training set; choose a smaller batch")
-    if images % batch_size == 1 or batch_size == 1:
-        raise SettingError(
-            f"{batch_size} leaves a batch of one image out of {images}, too few for BatchNorm; choose another"
-        )
 
 
 def _score(loss: SmoothedLoss, logits: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
-from sharpness.errors import SettingError
+from sharpness.training.limits import check_smoothing
 
 
 class SmoothedLoss:
@@ -24,11 +24,10 @@ class SmoothedLoss:
     """
 
     def __init__(self, classes: int, smoothing: float):
+        check_smoothing(smoothing, classes)
         others = smoothing / (classes - 1)
         # cross_entropy's smoothing also gives the label its share of the uniform part: the same target from a larger s.
         self.smoothing = others * classes
-        if self.smoothing > 1:
-            raise SettingError(f"{smoothing} leaves the label less than the {classes - 1} others; choose a smaller one")
         self.entropy = -sum(
             share * math.log(share) for share in [1 - smoothing, *[others] * (classes - 1)] if share > 0
         )

@@ -60,7 +60,7 @@ class Edges(theory.ShowsProblem, Figure):
         drawing = Drawing(figsize=(style.COLUMN, 0.6 + 0.85 * len(rows)), layout="constrained")
         panels = drawing.subplots(len(rows), len(rates), sharex=True, sharey=True, squeeze=False)
         style.title(drawing, "Largest Hessian eigenvalue by step, and the edge of each method")
-        colours = style.METHOD_COLOURS | {"gd": style.METHOD_COLOURS["sgd"]}
+        colours = theory.colours(list(dict.fromkeys(data["law"])))
         markers = dict(zip(dict.fromkeys(data["law"]), style.MARKERS, strict=False))
         for row, (law, rho) in enumerate(rows):
             for column, rate in enumerate(rates):

@@ -31,6 +31,7 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
 
     def check(self, study: Study) -> None:
         super().check(study)
+        theory.require_laws(study, self.jobs(study), ("gd",))
         for name, known in (("scale", self.spec(study)["scale"]), ("rho", self.spec(study)["rho"])):
             value = getattr(self, name)
             require(value in known, f"{name} is {value:g}; choose from: {', '.join(f'{item:g}' for item in known)}")
@@ -73,7 +74,7 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
         panels = drawing.subplots(2, 1, sharex=True)
         style.title(drawing, f"Over-parametrised matrix sensing, start of scale {self.scale:g}, ρ = {self.rho:g}")
         shown = data[(data["scale"] == self.scale) & data["rho"].isin([0.0, self.rho])]
-        colours = style.METHOD_COLOURS | {"gd": style.METHOD_COLOURS["sgd"]}
+        colours = theory.colours(list(dict.fromkeys(data["law"])))
         handles = []
         for axes, name, aim in zip(panels, ("flatness", "distance"), (1.0, 0.0), strict=True):
             axes.axhline(aim, **theory.PREDICTED)

@@ -1,5 +1,6 @@
 """Test loss and test accuracy by epoch of an experiment's runs (the original's Figures 1, 3 and 4)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 SUMMARIES = {"mean": "mean", "minimum": "min", "maximum": "max"}
+Run = tuple[str, float | None]  # a method and its radius
 QUANTITIES = {"test_loss": "test loss", "test_accuracy": "test accuracy"}
 ACCURACY_TICKS = np.array([0, 0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999])
 SMALLEST_ERROR = 5e-4  # where an accuracy of 1 is drawn
@@ -87,15 +89,17 @@ class LearningCurves(ShowsExperiment, Figure):
         }
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
-        shown, data = self.shown(study), data[np.isfinite(data["test_loss"])]
+        shown, colours = self.shown(study), _colours(study, data)
+        data = data[np.isfinite(data["test_loss"])]
         panels = []
         for axes, (quantity, title) in zip(drawing.axes, QUANTITIES.items(), strict=True):
-            series = {}
-            for label, group in data.groupby("label", sort=False):
+            series = []
+            for run, group in _by_run(data):
                 values = group.pivot(index="epoch", columns="curve", values=quantity)
                 if shown in values and len(points := values[shown].dropna()):
                     means = values["mean"] if "mean" in values else pd.Series(dtype=float)
-                    series[label] = Series(points, [_value(value, means.get(epoch)) for epoch, value in points.items()])
+                    text = [_value(value, means.get(epoch)) for epoch, value in points.items()]
+                    series.append(Series(group["label"].iloc[0], colours[run], points, text))
             if series:
                 panels.append(panel(drawing, axes, f"{title}, {shown}, epoch ", series))
         return panels
@@ -132,17 +136,20 @@ class LearningCurves(ShowsExperiment, Figure):
         for axes in (top, bottom):
             for epoch in drops:
                 axes.axvline(epoch, **style.DROP)
-        style.legend(drawing, _methods(colours), _keys(data, shown, bool(drops)))
+        style.legend(drawing, _methods(data, colours), _keys(data, shown, bool(drops)))
         return drawing
 
 
-def _draw_panel(axes: "Axes", points: pd.DataFrame, quantity: str, shown: str, colours: dict[str, str]) -> None:
+def _draw_panel(axes: "Axes", points: pd.DataFrame, quantity: str, shown: str, colours: dict[Run, str]) -> None:
     """For each method the range over the seeds, the mean, the seed shown, and the diverged seeds up to a cross."""
     import seaborn
 
     from sharpness.evidence import style
 
-    look = {"x": "epoch", "y": quantity, "hue": "label", "palette": colours, "legend": False, "ax": axes}
+    runs = dict(_by_run(points))
+    points = pd.concat([group.assign(run=index) for index, group in enumerate(runs.values())] or [points])
+    palette = {index: colours[run] for index, run in enumerate(runs)}
+    look = {"x": "epoch", "y": quantity, "hue": "run", "palette": palette, "legend": False, "ax": axes}
     of = {name: curve for name, curve in points.groupby("curve")}
     if "mean" in of:
         band = pd.concat([of["minimum"], of["maximum"]])
@@ -150,39 +157,44 @@ def _draw_panel(axes: "Axes", points: pd.DataFrame, quantity: str, shown: str, c
         seaborn.lineplot(of["mean"], **look, errorbar=None, **style.MEAN)
     longest = int(points["epoch"].max()) if len(points) else 1
     every = max(longest // 8, 1)
-    for index, (label, marker) in enumerate(zip(colours, style.MARKERS * len(colours), strict=False)):
-        for name, curve in points[points["label"] == label].groupby("curve", sort=False):
+    for index, (run, marker) in enumerate(zip(colours, style.MARKERS * len(colours), strict=False)):
+        for name, curve in runs[run].groupby("curve", sort=False) if run in runs else ():
             if name in SUMMARIES:
                 continue
             line = {"marker": marker, "markevery": (index * every // 4, every)} if name == shown else style.THIN
-            axes.plot(curve["epoch"], curve[quantity], color=colours[label], **line)
+            axes.plot(curve["epoch"], curve[quantity], color=colours[run], **line)
             if (curve["status"] == DIVERGED).any():
                 end = curve.iloc[-1]
-                axes.plot(end["epoch"], min(end[quantity], style.LOSS_CEILING), color=colours[label], **style.CROSS)
+                axes.plot(end["epoch"], min(end[quantity], style.LOSS_CEILING), color=colours[run], **style.CROSS)
 
 
-def _colours(study: Study, data: pd.DataFrame) -> dict[str, str]:
-    """Each label's colour: its method's, in a shade of its own where the figure shows the method at several radii."""
+def _by_run(data: pd.DataFrame) -> Iterator[tuple[Run, pd.DataFrame]]:
+    """The rows of each method and radius, in their order; labels are for readers."""
+    for (method, rho), group in data.groupby(["method", "rho"], sort=False, dropna=False):
+        yield (method, None if np.isnan(rho) else rho), group
+
+
+def _colours(study: Study, data: pd.DataFrame) -> dict[Run, str]:
+    """Each curve's colour: its method's, in a shade of its own where the figure shows the method at several radii."""
     from sharpness.evidence import style
 
-    colours = {}
-    for method, group in data.groupby("method", sort=False):
+    runs, colours = [run for run, _ in _by_run(data)], {}
+    for method, rho in runs:
         colour = style.method_colours(list(study.methods))[method]
-        radii = group.drop_duplicates("rho").set_index("label")["rho"]
-        shades = style.shades(colour, list(radii)) if len(radii) > 1 else {}
-        colours |= {label: shades.get(rho, colour) for label, rho in radii.items()}
-    return {label: colours[label] for label in data["label"].unique()}
+        radii = [radius for other, radius in runs if other == method]
+        colours[method, rho] = style.shades(colour, radii)[rho] if len(radii) > 1 else colour
+    return colours
 
 
-def _methods(colours: dict[str, str]) -> list["Artist"]:
+def _methods(data: pd.DataFrame, colours: dict[Run, str]) -> list["Artist"]:
     from matplotlib.lines import Line2D
 
     from sharpness.evidence import style
 
     markers = style.MARKERS * len(colours)
     return [
-        Line2D([], [], color=colour, marker=marker, label=label)
-        for (label, colour), marker in zip(colours.items(), markers, strict=False)
+        Line2D([], [], color=colours[run], marker=marker, label=group["label"].iloc[0])
+        for (run, group), marker in zip(_by_run(data), markers, strict=False)
     ]
 
 
@@ -215,13 +227,14 @@ def _drop_epochs(data: pd.DataFrame) -> list[int]:
 def _drops(data: pd.DataFrame, shown: str) -> dict:
     """A seed's test loss in the last epoch before each drop of the learning rate and in the first one after it."""
     curves = data[data["curve"] == shown]
-    longest = curves.groupby("label")["epoch"].transform("max") == curves["epoch"].max()
-    epochs = _drop_epochs(curves[longest])
-    losses = curves.pivot(index="label", columns="epoch", values="test_loss")
-    rows = [
-        {"label": label, "changes": [(losses.at[label, epoch], losses.at[label, epoch + 1]) for epoch in epochs]}
-        for label in curves["label"].unique()
-    ]
+    runs = [group.set_index("epoch") for _, group in _by_run(curves)]
+    longest = pd.concat([run.reset_index() for run in runs if run.index.max() == curves["epoch"].max()])
+    epochs = _drop_epochs(longest)
+    rows = []
+    for run in runs:
+        losses = run["test_loss"].reindex(range(1, curves["epoch"].max() + 1))
+        changes = [(losses[epoch], losses[epoch + 1]) for epoch in epochs]
+        rows.append({"label": run["label"].iloc[0], "changes": changes})
     return {"epochs": epochs, "curve": shown, "rows": rows}
 
 

@@ -44,12 +44,15 @@ class MatrixSensingCurves(ShowsSweep, Figure):
         return {"curves": curves}
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
-        panels = []
+        from sharpness.evidence import style
+
+        panels, colours = [], style.method_colours(list(data["method"].unique()))
         for axes, (rho, group) in zip(drawing.axes, data.groupby("rho", sort=False), strict=True):
-            series = {}
-            for label, curve in group.groupby("label", sort=False):
+            series = []
+            for method, curve in group.groupby("method", sort=False):
                 text = [f"{row.median:.3g} ({row.minimum:.3g} to {row.maximum:.3g})" for row in curve.itertuples()]
-                series[label] = Series(curve.set_index("step")["median"], text)
+                medians = curve.set_index("step")["median"]
+                series.append(Series(titles.STEPS[method], colours[method], medians, text))
             panels.append(panel(drawing, axes, f"median loss, ρ = {rho:g}, step ", series))
         return panels
 
@@ -68,16 +71,16 @@ class MatrixSensingCurves(ShowsSweep, Figure):
         colours = style.method_colours(list(data["method"].unique()))
         handles = {}
         for axes, rho in zip(panels, radii, strict=True):
-            for index, (label, curve) in enumerate(data[data["rho"] == rho].groupby("label", sort=False)):
+            for index, (method, curve) in enumerate(data[data["rho"] == rho].groupby("method", sort=False)):
                 points = curve[np.isfinite(curve["median"])]
-                line = {"color": colours[curve["method"].iloc[0]], "marker": style.MARKERS[index]}
+                line = {"color": colours[method], "marker": style.MARKERS[index]}
                 axes.fill_between(
                     points["step"], points["minimum"], points["maximum"], color=line["color"], **style.BAND
                 )
                 axes.plot(points["step"], points["median"], **line)
                 if len(points) < len(curve):
                     axes.plot(points["step"].tail(1), points["median"].tail(1), color=line["color"], **style.CROSS)
-                handles[label] = Line2D([], [], **line, label=label)
+                handles[method] = Line2D([], [], **line, label=titles.STEPS[method])
             axes.set(title=f"ρ = {rho:g}", xlabel="Step", yscale="log")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         panels[0].set_ylabel("Loss")

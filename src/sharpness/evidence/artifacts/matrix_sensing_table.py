@@ -40,7 +40,7 @@ class MatrixSensingTable(ShowsSweep, Table):
         methods = study.problems[self.problem].spec["methods"]
         printed = [(row.method, row.rho, row.step) for row in self.published]
         for method, rho, step in printed:
-            what = f"config/published.yaml has {method} at ρ = {rho:g}, step {step},"
+            what = f"config/published.yaml has {method} at ρ = {rho!r}, step {step},"
             require(
                 method in methods and rho in self.rho and 1 <= step <= self.steps,
                 f"{what} which is not shown; remove it, or show it",

@@ -9,7 +9,7 @@ from sharpness.evidence import titles
 from sharpness.evidence.artifact import Content, ShowsExperiment, Table
 from sharpness.evidence.formatting import DIVERGED, Markdown
 from sharpness.evidence.runs import final_results, summarize
-from sharpness.settings import require
+from sharpness.settings import printed_alike, require
 from sharpness.study import Study
 
 
@@ -34,7 +34,7 @@ class Published:
 
     def __post_init__(self) -> None:
         require(0 < self.accuracy <= 1, f"accuracy is {self.accuracy:g}; it is a share, above 0 up to 1")
-        require((self.nll or 0) >= 0, f"nll is {self.nll}; it must be at least 0")
+        require(self.nll is None or self.nll > 0, f"nll is {self.nll}; it must be more than 0")
         require(0 <= (self.ece or 0) <= 1, f"ece is {self.ece}; it is a share, from 0 to 1")
 
 
@@ -52,6 +52,14 @@ class MethodTable(ShowsExperiment, Table):
             require(
                 row.method in study.methods, f"config/published.yaml: {not_known('method', row.method, study.methods)}"
             )
+            what = f"config/published.yaml has {row.method} on {row.network}"
+            has_radius = study.methods[row.method]["optimizer"] == "sam"
+            remedy = "give its rho, 0 or more" if has_radius else "which has no radius; remove its rho"
+            require((row.rho is not None and row.rho >= 0) == has_radius, f"{what}, {remedy}")
+            require(self.published.count(row) == 1, f"{what} twice with the same numbers; keep one of the two")
+            trained = [job.spec.get("rho") for job in self.jobs(study) if job.spec["method"] == row.method]
+            alike = printed_alike([*trained, row.rho])
+            require(not alike, f"{what} at ρ = {row.rho!r}, which prints as a radius that is trained; write that one")
 
     def data(self, study: Study) -> pd.DataFrame:
         """The columns of final_results by network, method and rho; and best."""

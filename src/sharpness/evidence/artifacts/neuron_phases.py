@@ -9,6 +9,7 @@ import pandas as pd
 from sharpness.dynamics.neuron import drifted
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.settings import require
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
 
     def check(self, study: Study) -> None:
         super().check(study)
+        require(self.laws == ("usam", "sam"), "laws: its curves are those of USAM and SAM; write [usam, sam]")
         theory.require_laws(study, self.jobs(study), self.laws)
 
     def data(self, study: Study) -> pd.DataFrame:

@@ -29,7 +29,9 @@ class Published:
 
     def __post_init__(self) -> None:
         require(0 < self.accuracy_mean <= 1, f"accuracy_mean is {self.accuracy_mean:g}; it is a share, above 0 up to 1")
-        for name in ("rho", "loss_mean", "accuracy_std", "loss_std"):
+        require(self.accuracy_std <= 1, f"accuracy_std is {self.accuracy_std:g}; accuracies are shares, up to 1")
+        require(self.loss_mean > 0, f"loss_mean is {self.loss_mean:g}; it must be more than 0")
+        for name in ("rho", "accuracy_std", "loss_std"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name):g}; it must be at least 0")
 
 
@@ -47,9 +49,9 @@ class RadiusTable(ShowsExperiment, Table):
         require(None not in radii, "shows radii, but its experiment trains a method that has none; choose another")
         printed = [row.rho for row in self.published]
         for rho in printed:
-            trained = ", ".join(f"{radius:g}" for radius in sorted(radii))
-            require(rho in radii, f"config/published.yaml has ρ = {rho:g}, which is not trained ({trained}); remove it")
-            require(printed.count(rho) == 1, f"config/published.yaml has ρ = {rho:g} twice; keep one of the two")
+            trained = ", ".join(f"{radius!r}" for radius in sorted(radii))
+            require(rho in radii, f"config/published.yaml has ρ = {rho!r}, which is not trained ({trained}); remove it")
+            require(printed.count(rho) == 1, f"config/published.yaml has ρ = {rho!r} twice; keep one of the two")
 
     def data(self, study: Study) -> pd.DataFrame:
         """The columns of final_results by rho; published_* and the differences, ours less the published one."""

@@ -10,6 +10,7 @@ from sharpness.dynamics.laws import AT_INFINITY
 from sharpness.dynamics.quadratic import edge
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.settings import require
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class SensingBorders(theory.ShowsProblem, Figure):
 
     def check(self, study: Study) -> None:
         super().check(study)
+        apart = self.laws[0] != self.laws[1] and "gd" not in self.laws
+        require(apart, "laws: give two that differ, beside gd, which has no radius")
         theory.require_laws(study, self.jobs(study), (*self.laws, "gd"))
 
     def data(self, study: Study) -> pd.DataFrame:

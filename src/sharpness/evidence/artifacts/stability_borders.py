@@ -53,7 +53,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
         drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
         axes = drawing.subplots()
         style.title(drawing, "Descents come back below the line, and not above it")
-        colours = style.method_colours(["gd", *self.laws]) | {"gd": style.METHOD_COLOURS["sgd"]}
+        colours = theory.colours(self.laws)
         rho = np.geomspace(data["rho"].min(), data["rho"].max(), 60)
         for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False):
             look = {"color": colours[law], "marker": style.MARKERS[self.laws.index(law)], **theory.MEASURED}

@@ -35,7 +35,9 @@ class Plane:
     def __post_init__(self) -> None:
         for name in ("learning_rate", "steps"):
             require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
-        require(min(self.rho) > 0, f"rho has {min(self.rho):g}; give radii above 0")
+        require(self.steps <= 10**5, f"steps is {self.steps}; a path has 100000 at most")
+        require(0 < self.rho[0] < self.rho[1] < self.rho[2] <= 1e6, "rho: give three radii above 0 that rise")
+        require(all(0 < abs(value) <= 1e6 for value in self.start), "start: give two coordinates up to 1e6, neither 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,15 @@ class TheoryPaths(Figure):
 
     def check(self, study: Study) -> None:
         for name, kind in (("cycle", "quadratic_floor"), ("phases", "neuron_phase")):
-            study.jobs_of(getattr(self, name), kind)
-        require(self.loss in neuron.SLOPES, f"loss is '{self.loss}'; choose from: {', '.join(neuron.SLOPES)}")
+            theory.require_laws(study, study.jobs_of(getattr(self, name), kind), METHODS)
+        known = study.jobs_of(self.phases, "neuron_phase")[0].spec["losses"]
+        require(self.loss in known, f"loss is '{self.loss}'; choose from: {', '.join(known)}")
+        first, second = self.eigenvalues
+        require(first > second > 0, f"eigenvalues is {first:g} and {second:g}; give two above 0, the larger first")
+        edge_of_descent = f"quadratic.learning_rate is {self.quadratic.learning_rate:g}; stay below {2 / first:g}"
+        require(self.quadratic.learning_rate < 2 / first, edge_of_descent)
+        x, y = self.neuron.start
+        require(0 < x < y, f"neuron.start is {x:g} and {y:g}; give x and y with 0 < x < y")
 
     def jobs(self, study: Study) -> list[Job]:
         return [*study.jobs_of(self.cycle, "quadratic_floor"), *study.jobs_of(self.phases, "neuron_phase")]

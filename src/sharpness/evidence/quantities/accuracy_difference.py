@@ -8,6 +8,7 @@ from sharpness.evidence import titles
 from sharpness.evidence.quantity import Quantity, Results, Run
 from sharpness.evidence.verdicts import Sample
 from sharpness.jobs import DIVERGED
+from sharpness.settings import require
 from sharpness.study import Study
 
 
@@ -19,7 +20,10 @@ class AccuracyDifference(Quantity):
     first: Run
     second: Run
 
+    between = (-1.0, 1.0)
+
     def check(self, study: Study) -> None:
+        require(self.first != self.second, "first and second are the same run; compare two")
         for run in (self.first, self.second):
             run.of(study, self.network)
 

@@ -18,6 +18,8 @@ class HighestAboveChance(Quantity):
     network: str
     run: Run
 
+    between = (-1.0, 1.0)
+
     def check(self, study: Study) -> None:
         self.run.of(study, self.network)
 

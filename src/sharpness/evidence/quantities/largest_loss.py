@@ -1,5 +1,6 @@
 """How large the loss of matrix sensing gets."""
 
+import math
 from dataclasses import dataclass
 
 from sharpness.evidence.quantity import Results
@@ -11,6 +12,8 @@ from sharpness.study import Study
 @dataclass(frozen=True, kw_only=True)
 class LargestLoss(OfSweep):
     """The largest loss up to a step, of several radii, by draw."""
+
+    between = (0.0, math.inf)
 
     def describe(self, study: Study) -> str:
         return f"largest loss up to step {self.step}, {self.trajectories()}"

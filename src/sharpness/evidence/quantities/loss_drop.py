@@ -35,9 +35,9 @@ class LossDrop(Quantity):
 
     def check(self, study: Study) -> None:
         self.run.of(study, self.network)
-        milestones = [f"{milestone:g}" for milestone in study.training["milestones"]]
-        if f"{self.milestone:g}" not in milestones:
-            raise SettingError(not_known("milestone", f"{self.milestone:g}", milestones))
+        milestones = study.training["milestones"]
+        if self.milestone not in milestones:
+            raise SettingError(not_known("milestone", self.milestone, map(str, milestones)))
 
     def describe(self, study: Study) -> str:
         return (

@@ -1,5 +1,6 @@
 """How much of its first loss matrix sensing has left."""
 
+import math
 from dataclasses import dataclass
 
 from sharpness.evidence.quantity import Results
@@ -11,6 +12,8 @@ from sharpness.study import Study
 @dataclass(frozen=True, kw_only=True)
 class LossRatio(OfSweep):
     """The loss before a step over the loss before the first, the largest of several radii, by draw."""
+
+    between = (0.0, math.inf)
 
     def describe(self, study: Study) -> str:
         return f"loss before step {self.step} over that before step 1, {self.trajectories()}"

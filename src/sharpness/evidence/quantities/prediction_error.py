@@ -1,10 +1,14 @@
 """How far what a toy problem measured is from what theory predicts, where theory's assumptions hold."""
 
+import math
 from dataclasses import dataclass
 
+from sharpness import registry
+from sharpness.errors import SettingError, not_known
 from sharpness.evidence.quantity import Results
 from sharpness.evidence.theory import OfProblem
 from sharpness.evidence.verdicts import Sample
+from sharpness.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +20,18 @@ class PredictionError(OfProblem):
     """
 
     column: str = "error"
+
+    between = (0.0, math.inf)
+
+    def check(self, study: Study) -> None:
+        super().check(study)
+        kind = study.problems[study.parts[self.problem][0]].kind
+        module = registry.load("problems", kind, self.problem)
+        columns, laws = getattr(module, "JUDGED", ()), getattr(module, "PREDICTED", (self.law,))
+        if self.column not in columns:
+            raise SettingError(not_known(f"column of {self.problem}", self.column, columns))
+        if self.column == "error" and self.law not in laws:
+            raise SettingError(f"theory has no prediction for {self.law}; choose from: {', '.join(laws)}")
 
     def measure(self, results: Results) -> Sample:
         rows = self.rows(results)

@@ -6,8 +6,9 @@ import numpy as np
 
 from sharpness.errors import SettingError, not_known
 from sharpness.evidence.quantity import Results
-from sharpness.evidence.theory import OfProblem
+from sharpness.evidence.theory import OfProblem, require_laws
 from sharpness.evidence.verdicts import Sample
+from sharpness.settings import require
 from sharpness.study import Study
 
 
@@ -24,6 +25,8 @@ class Recovery(OfProblem):
     def check(self, study: Study) -> None:
         jobs = study.jobs_of(self.problem, "sensing_flatness")
         super().check(study)
+        require(self.law != "gd", "law is gd, which it is compared with; choose another")
+        require_laws(study, jobs, ("gd",))
         for name in ("rho", "scale"):
             if getattr(self, name) not in jobs[0].spec[name]:
                 raise SettingError(not_known(name, f"{getattr(self, name):g}", map(str, jobs[0].spec[name])))

@@ -1,6 +1,9 @@
 """How much of its sharpness the single neuron's minimum keeps."""
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
@@ -12,10 +15,12 @@ from sharpness.study import Study
 
 @dataclass(frozen=True, kw_only=True)
 class SharpnessKept(Quantity):
-    """The sharpness y² of the minimum at the end over that of the start, by start."""
+    """The sharpness y² of the minimum at the end over that of the start, by start; a start that diverges has none."""
 
     problem: str
     method: str
+
+    between = (0.0, math.inf)
 
     def check(self, study: Study) -> None:
         study.problem(self.problem, "single_neuron")
@@ -28,7 +33,8 @@ class SharpnessKept(Quantity):
     def measure(self, results: Results) -> Sample:
         ends = results.problem(self.problem)
         ends = ends[ends["method"] == self.method].sort_values("start")
-        return Sample(((ends["y"] / ends["y0"]) ** 2).to_numpy(), "starts")
+        kept = (ends["y"] / ends["y0"]) ** 2
+        return Sample(kept.where(np.isfinite(kept)).to_numpy(), "starts")
 
 
 QUANTITY = SharpnessKept

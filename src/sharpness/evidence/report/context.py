@@ -11,6 +11,7 @@ from sharpness import paths, registry
 from sharpness.errors import UserError
 from sharpness.evidence import titles
 from sharpness.evidence.runs import read_problem
+from sharpness.evidence.theory import LAWS
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from sharpness.jobs import DIVERGED
 from sharpness.scales import read_scale, scale_names
@@ -35,7 +36,7 @@ def read_context(study: Study) -> dict:
         "scale": study.scale,
         "settings": study.settings,
         "training": study.training,
-        "steps": titles.STEPS,
+        "steps": LAWS,
         "networks": {name: _network(name, size) for name, size in _sizes(study).items()},
         "data_citation": registry.constants("datasets", study.settings["dataset"]["name"])["CITATION"],
         "deviations": deviations(study),
