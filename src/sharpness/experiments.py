@@ -8,10 +8,13 @@ from sharpness.jobs import TRAINING, Job
 from sharpness.scales import read_scale, scale_file
 
 ASCENT_KEYS = ("p", "geometry", "eta", "normalization")
+WHOLE = ("every", "after")  # of `when`, numbers of steps
 
 
 def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[Job]]:
     """The runs of each experiment, by its name, in the study's order; experiments may share runs.
+
+    Experiments that the scale leaves out are among them.
 
     A run that a scale has in common with the scale that it extends belongs to that one: it is trained once for both.
 
@@ -25,8 +28,11 @@ def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[J
             or too few.
     """
     settings = read_scale(scale, root)
-    below = expand_experiments(settings["extends"], design, root) if "extends" in settings else {}
-    shared = {job.id: job for jobs in below.values() for job in jobs}
+    shared = {}
+    if below := settings.get("extends"):
+        not_there = left_out(below, design, root)
+        experiments = expand_experiments(below, design, root).items()
+        shared = {job.id: job for name, jobs in experiments if name not in not_there for job in jobs}
     own_seeds = settings.get("experiment_seeds", {})
     for name in own_seeds:
         if name not in design["experiments"]:
@@ -37,6 +43,20 @@ def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[J
         jobs = [Job(TRAINING, spec, training.SEMANTICS, _slug(spec), scale) for spec in specs]
         experiments[name] = [shared.get(job.id, job) for job in jobs]
     return experiments
+
+
+def left_out(scale: str, design: dict, root: Path) -> set[str]:
+    """The experiments that are optional and that the scale does not ask for.
+
+    Raises:
+        UserError: the scale asks for one that is not optional, or its file is faulty.
+    """
+    optional = {name for name, experiment in design["experiments"].items() if experiment.get("optional")}
+    asked = read_scale(scale, root).get("experiments", [])
+    for name in asked:
+        if name not in optional:
+            raise unknown("optional experiment", name, optional, f"{scale_file(scale)}: experiments")
+    return optional - set(asked)
 
 
 def _expand(name: str, experiment: dict, seeds: list[int], design: dict, settings: dict) -> list[dict]:
@@ -63,6 +83,7 @@ def _spec(network: str, name: str, method: dict, rho: float, seed: int, design: 
     if "p" in ascent:
         ascent["p"] = ascent["p"] if ascent["p"] == "inf" else float(ascent["p"])
         ascent["eta"] = float(ascent.get("eta", 0.0))
+    when = {"scale": 1.0, **method["when"]} if "every" in method.get("when", {}) else method.get("when", {})
     return {
         **_data(settings["dataset"]),
         "network": network,
@@ -70,13 +91,14 @@ def _spec(network: str, name: str, method: dict, rho: float, seed: int, design: 
         "method": name,
         "optimizer": method["optimizer"],
         **(ascent if method["optimizer"] == "sam" else {}),
+        **{f"when_{key}": value if key in WHOLE else float(value) for key, value in when.items()},
         "learning_rate": float(recipe["learning_rate"]),
         "milestones": [float(fraction) for fraction in recipe["milestones"]],
         "learning_rate_factor": float(recipe["learning_rate_factor"]),
         "momentum": float(recipe["momentum"]),
         "weight_decay": float(recipe["weight_decay"]),
         "label_smoothing": float(recipe["label_smoothing"]),
-        "epochs": settings["epochs"],
+        "epochs": settings["epochs"] * method.get("epochs_factor", 1),
         "batch_size": settings["batch_size"],
         "precision": settings["precision"],
         "seed": seed,

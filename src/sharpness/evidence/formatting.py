@@ -149,7 +149,20 @@ def ascent(method: dict) -> str:
         case normalization, p:
             divisor = f"/{norm}_q^{{q-1}}" if normalization == "dual" else ""
             step = rf"\rho\, {scale}\,{sign}\,{size}^{{q-1}}{divisor}, \quad q = {p / (p - 1):.3g}"
-    return f"${step}{where}$"
+    return f"${step}{where}$" + _occasions(method.get("when", {}))
+
+
+def _occasions(when: dict) -> str:
+    """In which steps a method ascends, if not in all."""
+    match when:
+        case {"every": k}:
+            radius = f", with ρ × {when['scale']:g}" if "scale" in when else ""
+            return f" once in {k} steps{radius}"
+        case {"last": share}:
+            return f" in the last {100 * share:g} % of the steps"
+        case {"after": steps}:
+            return f" after {steps} steps"
+    return ""
 
 
 def embedded(value: object) -> str:
