@@ -268,14 +268,16 @@ def _read_design(root: Path) -> dict:
             raise UserError(f"{STUDY}: methods {seen[definition]} and {name} are the same method; keep one of the two")
         seen[definition] = name
         if "geometry" in method:
-            _check_geometry(method, f"{STUDY}: methods.{name}")
+            _check_ascent(method, f"{STUDY}: methods.{name}")
     return design
 
 
-def _check_geometry(method: dict, where: str) -> None:
+def _check_ascent(method: dict, where: str) -> None:
     known = {name.replace("_", "-"): name for name in registry.names("optim.geometries")}
     module = lookup("geometry", method["geometry"], known, where)
     registry.check_constants("optim.geometries", module, where, "FORMULA", "HAS_ETA")
+    if method["p"] != 2 and (law := method["normalization"]) in registry.constants("optim", "laws")["FORMULAS"]:
+        raise UserError(f"{where}: normalization {law} is a law of the Euclidean norm; give it p: 2")
     if method.get("eta") and not registry.constants("optim.geometries", module)["HAS_ETA"]:
         raise UserError(f"{where}: geometry {method['geometry']} has no constant eta; remove it")
 

@@ -135,7 +135,11 @@ def ascent(method: dict) -> str:
     scaled = f"{scale}g"
     norm, sign = rf"\lVert {scaled}\rVert", rf"\operatorname{{sign}}({scaled})"
     size = rf"\left\lvert {scaled}\right\rvert"
+    laws = registry.constants("optim", "laws")["FORMULAS"]
     match method["normalization"], method["p"]:
+        case law, 2 if law in laws:
+            factor = laws[law].replace("N", rf"{norm}_2")
+            step = rf"\rho\, {factor}\, {square}g"
         case "max", _:
             step = rf"\rho\, {square}g/{norm}_\infty"
         case "none", 2:
