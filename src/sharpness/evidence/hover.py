@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Series:
-    """A curve of a panel: its points' heights by their positions, and what the page says of each of them."""
+    """A curve of a panel: its points' heights by their positions, and what the page says of each of them.
+
+    Its colour need not be given where the figure's legend has its label.
+    """
 
     points: pd.Series
     text: list[str]
+    colour: str | None = None
 
 
 def panel(drawing: "Drawing", axes: "Axes", title: str, series: dict[str, Series]) -> dict:
-    """A panel of a figure whose layout is settled, with its curves by their labels in the figure's legend.
+    """A panel of a figure whose layout is settled, with its curves by their labels.
 
     Args:
         title: what the page says before a position, such as "test loss, epoch ".
@@ -51,11 +55,11 @@ def panel(drawing: "Drawing", axes: "Axes", title: str, series: dict[str, Series
     return {
         "box": [round(float(edge), 4) for edge in edges],
         "x": [round(float(x), 4) for x in across],
-        "titles": [f"{title}{stop}" for stop in stops],
+        "titles": [f"{title}{stop:g}" for stop in stops],
         "series": [
             {
                 "label": label,
-                "colour": colours[label],
+                "colour": curve.colour or colours[label],
                 "y": down(curve.points),
                 "text": [dict(zip(curve.points.index, curve.text, strict=True)).get(stop) for stop in stops],
             }

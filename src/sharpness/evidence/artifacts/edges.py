@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import panel
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -49,6 +50,17 @@ class Edges(theory.ShowsProblem, Figure):
             f"of {spec['width']} units."
         )
 
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        colours = theory.law_colours(list(dict.fromkeys(data["law"])))
+        rows = list(dict.fromkeys(zip(data["law"], data["rho"], strict=True)))
+        places = [(law, rho, rate) for law, rho in rows for rate in sorted(data["learning_rate"].unique())]
+        panels = []
+        for axes, (law, rho, rate) in zip(drawing.axes, places, strict=True):
+            path = data[(data["law"] == law) & (data["rho"] == rho) & (data["learning_rate"] == rate)]
+            series = {theory.LAWS[law]: theory.hover_curve(path, "step", "eigenvalue", colours[law], "edge")}
+            panels.append(panel(drawing, axes, "largest eigenvalue, step ", series))
+        return panels
+
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
         from matplotlib.lines import Line2D
@@ -60,7 +72,7 @@ class Edges(theory.ShowsProblem, Figure):
         drawing = Drawing(figsize=(style.COLUMN, 0.6 + 0.85 * len(rows)), layout="constrained")
         panels = drawing.subplots(len(rows), len(rates), sharex=True, sharey=True, squeeze=False)
         style.title(drawing, "Largest Hessian eigenvalue by step, and the edge of each method")
-        colours = style.METHOD_COLOURS | {"gd": style.METHOD_COLOURS["sgd"]}
+        colours = theory.law_colours(list(dict.fromkeys(data["law"])))
         markers = dict(zip(dict.fromkeys(data["law"]), style.MARKERS, strict=False))
         for row, (law, rho) in enumerate(rows):
             for column, rate in enumerate(rates):

@@ -9,6 +9,7 @@ import pandas as pd
 from sharpness.dynamics.quadratic import border
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import panel
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -44,6 +45,16 @@ class StabilityBorders(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         return f"{self.title}, found by bisection, and ηλ(1 + ρλ) = 2 (USAM) and ηλ = 2 (gradient descent) as lines."
 
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        colours = theory.law_colours(self.laws)
+        series = {
+            f"{theory.LAWS[law]}, η = {rate:g}": theory.hover_curve(
+                points, "rho", "eigenvalue", colours[law], "predicted"
+            )
+            for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False)
+        }
+        return [panel(drawing, drawing.axes[0], "largest eigenvalue, ρ = ", series)]
+
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
         from matplotlib.lines import Line2D
@@ -53,7 +64,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
         drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
         axes = drawing.subplots()
         style.title(drawing, "Descents come back below the line, and not above it")
-        colours = style.method_colours(["gd", *self.laws]) | {"gd": style.METHOD_COLOURS["sgd"]}
+        colours = theory.law_colours(self.laws)
         rho = np.geomspace(data["rho"].min(), data["rho"].max(), 60)
         for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False):
             look = {"color": colours[law], "marker": style.MARKERS[self.laws.index(law)], **theory.MEASURED}
