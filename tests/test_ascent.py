@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sharpness.optim import ascent_step
+from sharpness.optim.laws import FORMULAS
 
 torch.set_num_threads(1)
 
@@ -20,6 +21,7 @@ FAMILY = [
     for p, geometry, normalization in itertools.product(METRICS, GEOMETRIES, ("dual", "none", "max"))
     if (p, normalization) != (1.0, "none")
 ]
+FAMILY += [(2.0, geometry, law) for geometry in GEOMETRIES for law in FORMULAS]
 
 
 def eta_of(geometry):
