@@ -1,11 +1,16 @@
 """The experiments of config/study.yaml at a scale, as training runs: networks × methods × radii × seeds."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sharpness import registry, training
 from sharpness.errors import UserError, unknown
 from sharpness.jobs import TRAINING, Job
 from sharpness.scales import read_scale, scale_file
+
+if TYPE_CHECKING:
+    from sharpness.study import Study
 
 ASCENT_KEYS = ("p", "geometry", "eta", "normalization")
 WHOLE = ("every", "after")  # of `when`, numbers of steps
@@ -57,6 +62,31 @@ def left_out(scale: str, design: dict, root: Path) -> set[str]:
         if name not in optional:
             raise unknown("optional experiment", name, optional, f"{scale_file(scale)}: experiments")
     return optional - set(asked)
+
+
+def without_experiments(study: "Study", names: set[str]) -> "Study":
+    """The study without some experiments, and without the methods, artifacts and sections that are theirs alone."""
+    experiments = {name: jobs for name, jobs in study.experiments.items() if name not in names}
+    methods, kept_methods = (
+        {job.spec["method"] for jobs in each.values() for job in jobs} for each in (study.experiments, experiments)
+    )
+    artifacts = {
+        name: artifact
+        for name, artifact in study.artifacts.items()
+        if getattr(artifact, "experiment", None) not in names
+    }
+    sections, kept_sections = (
+        {artifact.section for artifact in each.values()} for each in (study.artifacts, artifacts)
+    )
+    without = sections - kept_sections
+    return replace(
+        study,
+        methods={name: method for name, method in study.methods.items() if name not in methods - kept_methods},
+        experiments=experiments,
+        artifacts=artifacts,
+        sections={name: problems for name, problems in study.sections.items() if name not in without or problems},
+        claims=[claim for claim in study.claims if claim.section not in without],
+    )
 
 
 def _expand(name: str, experiment: dict, seeds: list[int], design: dict, settings: dict) -> list[dict]:

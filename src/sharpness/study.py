@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sharpness import registry
 from sharpness.config import load_config, read_config
 from sharpness.errors import UserError, not_known
-from sharpness.experiments import expand_experiments, left_out
+from sharpness.experiments import expand_experiments, left_out, without_experiments
 from sharpness.jobs import Job, canonical
 from sharpness.problems import expand_problems
 from sharpness.references import CLAIMS, STUDY, check_references, check_section, lookup
@@ -133,30 +133,6 @@ class Study:
         require(name in known, not_known(f"{kind} problem", name, known))
         return [self.problems[part] for part in self.parts[name]]
 
-    def without_experiments(self, names: set[str]) -> "Study":
-        """The study without some experiments, and without the methods, artifacts and sections that are theirs alone."""
-        experiments = {name: jobs for name, jobs in self.experiments.items() if name not in names}
-        methods, kept_methods = (
-            {job.spec["method"] for jobs in each.values() for job in jobs} for each in (self.experiments, experiments)
-        )
-        artifacts = {
-            name: artifact
-            for name, artifact in self.artifacts.items()
-            if getattr(artifact, "experiment", None) not in names
-        }
-        sections, kept_sections = (
-            {artifact.section for artifact in each.values()} for each in (self.artifacts, artifacts)
-        )
-        without = sections - kept_sections
-        return replace(
-            self,
-            methods={name: method for name, method in self.methods.items() if name not in methods - kept_methods},
-            experiments=experiments,
-            artifacts=artifacts,
-            sections={name: problems for name, problems in self.sections.items() if name not in without or problems},
-            claims=[claim for claim in self.claims if claim.section not in without],
-        )
-
     def without_theory(self) -> "Study":
         """The study without Part II."""
         kept = {name: problems for name, problems in self.sections.items() if name not in self.theory}
@@ -250,7 +226,7 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
         [_claim(name, claim, judged["tests"], sections) for name, claim in judged["claims"].items()],
     )
     check_references(study, root)
-    study = study.without_experiments(left_out(scale, design, root))
+    study = without_experiments(study, left_out(scale, design, root))
     check_references(study, root)
     if theory is None:
         theory = load_config(root).get("theory", False) or study.has_theory(root)
