@@ -141,14 +141,14 @@ def test_a_toy_problem_has_its_section(made, report):
 
 
 def test_a_figure_of_a_new_kind_stands_in_its_section(made, report):
-    caption = "Figure 15. SAM and ASAM on the MLP by radius: mean and range over the seeds that completed, digits (8×8)"
+    caption = "Figure 16. SAM and ASAM on the MLP by radius: mean and range over the seeds that completed, digits (8×8)"
     assert caption in report["radius"]
-    points = pd.read_csv(made / "figures/tiny/figure15.csv")
+    points = pd.read_csv(made / "figures/tiny/figure16.csv")
     assert list(zip(points["label"], points["rho"], strict=True)) == [
         *(("SAM", rho) for rho in (0.01, 0.05, 0.2)),
         *(("ASAM", rho) for rho in (0.1, 0.5, 2.0)),
     ]
-    picture = (made / "figures/tiny/figure15.svg").read_text(encoding="utf-8")
+    picture = (made / "figures/tiny/figure16.svg").read_text(encoding="utf-8")
     for text in ("Radius ρ", "Test accuracy", "SAM", "ASAM", "MLP (widths [32])"):
         assert f"<!-- {text} -->" in picture
 
@@ -202,12 +202,12 @@ FAULTS = {
     "a figure's key": (
         "config/study.yaml",
         ("experiment: ball-size", "experimnt: ball-size"),
-        "config/study.yaml: unknown key 'experimnt' in artifacts.figure15; did you mean 'experiment'?",
+        "config/study.yaml: unknown key 'experimnt' in artifacts.figure16; did you mean 'experiment'?",
     ),
     "a figure's experiment": (
         "config/study.yaml",
         ("experiment: ball-size", "experiment: adaptivity\n    network: mlp"),
-        "config/study.yaml: artifacts.figure15: shows radii, but its experiment trains a method that has none; "
+        "config/study.yaml: artifacts.figure16: shows radii, but its experiment trains a method that has none; "
         "choose another",
     ),
     "a table's network": (

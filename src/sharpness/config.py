@@ -146,8 +146,8 @@ def _describe(error: ValidationError, where: str) -> str:
             return f"{where}: {key} is {_show(value)}; give a number of at least 1 (and at most 1e6), or the word inf"
         case "oneOf":
             return f"{where}: {key}: give one of {' and '.join(name for each in rule for name in each['required'])}"
-        case "maxProperties":
-            return f"{where}: {key} is an sgd method, which has no ascent step; keep only title and optimizer"
+        case "dependentRequired":
+            return f"{where}: {key}: {' and '.join(rule)} goes with {' and '.join(*rule.values())}; remove it"
     return f"{where}: {key}: {error.message}"
 
 

@@ -43,7 +43,9 @@ def _check_methods(methods: dict) -> None:
     seen: dict[str, str] = {}
     for name, method in methods.items():
         where = f"{STUDY}: methods.{name}"
-        definition = "sgd" if method["optimizer"] == "sgd" else canonical(ascent_of(method))
+        ascent = ascent_of(method) if method["optimizer"] == "sam" else {}
+        cost = {key: method[key] for key in ("when", "epochs_factor") if key in method}
+        definition = canonical(ascent | cost)
         if definition in seen:  # two names for one method would train the same run twice
             raise UserError(f"{STUDY}: methods {seen[definition]} and {name} are the same method; keep one of the two")
         seen[definition] = name
@@ -60,5 +62,7 @@ def _check_geometry(method: dict, where: str) -> None:
     known = {name.replace("_", "-"): name for name in registry.names("optim.geometries")}
     module = lookup("geometry", method["geometry"], known, where)
     registry.check_constants("optim.geometries", module, where, "FORMULA", "HAS_ETA")
+    if method["p"] != 2 and (law := method["normalization"]) in registry.constants("optim", "laws")["FORMULAS"]:
+        raise UserError(f"{where}: normalization {law} is a law of the Euclidean norm; give it p: 2")
     if method.get("eta") and not registry.constants("optim.geometries", module)["HAS_ETA"]:
         raise UserError(f"{where}: geometry {method['geometry']} has no constant eta; remove it")

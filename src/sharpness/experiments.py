@@ -1,6 +1,8 @@
 """The experiments of config/study.yaml at a scale, as training runs: networks × methods × radii × seeds."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sharpness import registry, training
 from sharpness.design import ascent_of
@@ -11,9 +13,16 @@ from sharpness.references import STUDY
 from sharpness.scales import read_scale, scale_file
 from sharpness.training.limits import check_smoothing
 
+if TYPE_CHECKING:
+    from sharpness.study import Study
+
+WHOLE = ("every", "after")  # of `when`, numbers of steps
+
 
 def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[Job]]:
     """The runs of each experiment, by its name, in the study's order; experiments may share runs.
+
+    Experiments that the scale leaves out are among them.
 
     A run that a scale has in common with the scale that it extends belongs to that one: it is trained once for both.
 
@@ -27,8 +36,11 @@ def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[J
             or too few.
     """
     settings = read_scale(scale, root)
-    below = expand_experiments(settings["extends"], design, root) if "extends" in settings else {}
-    shared = {job.id: job for jobs in below.values() for job in jobs}
+    shared = {}
+    if below := settings.get("extends"):
+        not_there = left_out(below, design, root)
+        experiments = expand_experiments(below, design, root).items()
+        shared = {job.id: job for name, jobs in experiments if name not in not_there for job in jobs}
     own_seeds = settings.get("experiment_seeds", {})
     for name in own_seeds:
         if name not in design["experiments"]:
@@ -58,6 +70,45 @@ def _check_smoothing(design: dict, settings: dict) -> None:
         raise UserError(f"{STUDY}: {error}") from None
 
 
+def left_out(scale: str, design: dict, root: Path) -> set[str]:
+    """The experiments that are optional and that the scale does not ask for.
+
+    Raises:
+        UserError: the scale asks for one that is not optional, or its file is faulty.
+    """
+    optional = {name for name, experiment in design["experiments"].items() if experiment.get("optional")}
+    asked = read_scale(scale, root).get("experiments", [])
+    for name in asked:
+        if name not in optional:
+            raise unknown("optional experiment", name, optional, f"{scale_file(scale)}: experiments")
+    return optional - set(asked)
+
+
+def without_experiments(study: "Study", names: set[str]) -> "Study":
+    """The study without some experiments, and without the methods, artifacts and sections that are theirs alone."""
+    experiments = {name: jobs for name, jobs in study.experiments.items() if name not in names}
+    methods, kept_methods = (
+        {job.spec["method"] for jobs in each.values() for job in jobs} for each in (study.experiments, experiments)
+    )
+    artifacts = {
+        name: artifact
+        for name, artifact in study.artifacts.items()
+        if getattr(artifact, "experiment", None) not in names
+    }
+    sections, kept_sections = (
+        {artifact.section for artifact in each.values()} for each in (study.artifacts, artifacts)
+    )
+    without = sections - kept_sections
+    return replace(
+        study,
+        methods={name: method for name, method in study.methods.items() if name not in methods - kept_methods},
+        experiments=experiments,
+        artifacts=artifacts,
+        sections={name: problems for name, problems in study.sections.items() if name not in without or problems},
+        claims=[claim for claim in study.claims if claim.section not in without],
+    )
+
+
 def _expand(name: str, experiment: dict, seeds: list[int], design: dict, settings: dict) -> list[dict]:
     """The specs of one experiment."""
     where = f"{STUDY}: experiments.{name}"
@@ -82,6 +133,7 @@ def _expand(name: str, experiment: dict, seeds: list[int], design: dict, setting
 
 def _spec(network: str, name: str, method: dict, rho: float, seed: int, design: dict, settings: dict) -> dict:
     recipe = design["training"]
+    when = {"scale": 1.0, **method["when"]} if "every" in method.get("when", {}) else method.get("when", {})
     return {
         **_data(settings["dataset"]),
         "network": network,
@@ -89,13 +141,14 @@ def _spec(network: str, name: str, method: dict, rho: float, seed: int, design: 
         "method": name,
         "optimizer": method["optimizer"],
         **({"rho": float(rho), **ascent_of(method)} if method["optimizer"] == "sam" else {}),
+        **{f"when_{key}": value if key in WHOLE else float(value) for key, value in when.items()},
         "learning_rate": float(recipe["learning_rate"]),
         "milestones": [float(fraction) for fraction in recipe["milestones"]],
         "learning_rate_factor": float(recipe["learning_rate_factor"]),
         "momentum": float(recipe["momentum"]),
         "weight_decay": float(recipe["weight_decay"]),
         "label_smoothing": float(recipe["label_smoothing"]),
-        "epochs": settings["epochs"],
+        "epochs": settings["epochs"] * method.get("epochs_factor", 1),
         "batch_size": settings["batch_size"],
         "precision": settings["precision"],
         "seed": seed,

@@ -13,7 +13,7 @@ from sharpness import registry
 from sharpness.config import load_config, read_config
 from sharpness.design import read_design
 from sharpness.errors import SettingError, UserError, not_known
-from sharpness.experiments import expand_experiments
+from sharpness.experiments import expand_experiments, left_out, without_experiments
 from sharpness.jobs import Job
 from sharpness.labels import check_titles, refuse_one_title
 from sharpness.problems import expand_problems
@@ -187,8 +187,10 @@ def load_run(scale: str, identity: str) -> tuple[Job, dict]:
     Raises:
         UserError: a file is faulty, or there is no such run.
     """
-    experiments = expand_experiments(scale, read_design(Path()), Path())
-    runs = {job.id: job for jobs in experiments.values() for job in jobs}
+    design = read_design(Path())
+    not_there = left_out(scale, design, Path())
+    experiments = expand_experiments(scale, design, Path()).items()
+    runs = {job.id: job for name, jobs in experiments if name not in not_there for job in jobs}
     return lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
 
 
@@ -227,6 +229,8 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
         [_claim(name, claim, judged["tests"], sections) for name, claim in judged["claims"].items()],
     )
     check_titles(study)
+    check_references(study, root)
+    study = without_experiments(study, left_out(scale, design, root))
     check_references(study, root)
     if theory is None:
         theory = load_config(root).get("theory", False) or study.has_theory(root)

@@ -121,8 +121,10 @@ def _outcome(study: Study, identity: str, code: int) -> str:
     return lines[-1] if lines else f"{identity}: ended with status {code} and said nothing"
 
 
-def _kind(job: Job) -> tuple[str, str]:
-    return job.spec["network"], job.spec["optimizer"]
+def _kind(job: Job) -> tuple:
+    """What decides how long a run takes."""
+    when = (value for key, value in job.spec.items() if key.startswith("when_"))
+    return job.spec["network"], job.spec["optimizer"], job.spec["epochs"], *when
 
 
 def _is_terminal() -> bool:

@@ -11,6 +11,7 @@ rule report:
         "config/published.yaml",
         SHARED_CODE,
         code("evidence/report", "datasets", "problems", "optim/geometries"),
+        "src/sharpness/optim/laws.py",
         sorted(
             path
             for path in Path("workflow/report").rglob("*")

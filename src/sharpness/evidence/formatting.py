@@ -135,7 +135,11 @@ def ascent(method: dict) -> str:
     scaled = f"{scale}g"
     norm, sign = rf"\lVert {scaled}\rVert", rf"\operatorname{{sign}}({scaled})"
     size = rf"\left\lvert {scaled}\right\rvert"
+    laws = registry.constants("optim", "laws")["FORMULAS"]
     match method["normalization"], method["p"]:
+        case law, 2 if law in laws:
+            factor = laws[law].replace("N", rf"{norm}_2")
+            step = rf"\rho\, {factor}\, {square}g"
         case "max", _:
             step = rf"\rho\, {square}g/{norm}_\infty"
         case "none", 2:
@@ -149,7 +153,20 @@ def ascent(method: dict) -> str:
         case normalization, p:
             divisor = f"/{norm}_q^{{q-1}}" if normalization == "dual" else ""
             step = rf"\rho\, {scale}\,{sign}\,{size}^{{q-1}}{divisor}, \quad q = {p / (p - 1):.3g}"
-    return f"${step}{where}$"
+    return f"${step}{where}$" + _occasions(method.get("when", {}))
+
+
+def _occasions(when: dict) -> str:
+    """In which steps a method ascends, if not in all."""
+    match when:
+        case {"every": k}:
+            radius = f", with ρ × {when['scale']:g}" if "scale" in when else ""
+            return f" once in {k} steps{radius}"
+        case {"last": share}:
+            return f" in the last {100 * share:g} % of the steps"
+        case {"after": steps}:
+            return f" after {steps} steps"
+    return ""
 
 
 def embedded(value: object) -> str:

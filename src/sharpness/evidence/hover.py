@@ -47,7 +47,7 @@ def panel(drawing: "Drawing", axes: "Axes", title: str, series: list[Series]) ->
     return {
         "box": [round(float(edge), 4) for edge in edges],
         "x": [round(float(x), 4) for x in across],
-        "titles": [f"{title}{stop}" for stop in stops],
+        "titles": [f"{title}{stop:g}" for stop in stops],
         "series": [
             {
                 "label": curve.label,

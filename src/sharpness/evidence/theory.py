@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import pandas as pd
 
 from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
 from sharpness.evidence.artifact import Artifact
+from sharpness.evidence.hover import Series
 from sharpness.evidence.quantity import Quantity, Results
 from sharpness.evidence.runs import read_problem
 from sharpness.jobs import Job
@@ -127,6 +129,36 @@ def shades(values: list[float]) -> dict[float, str]:
     from sharpness.evidence import style
 
     return style.shades(style.BLUE, values)
+
+
+def rate_keys(rates: Sequence[float]) -> list["Artist"]:
+    """The legend's entries for the measured points of each step size, a marker and a shade each."""
+    from matplotlib.lines import Line2D
+
+    from sharpness.evidence import style
+
+    looks = zip(shades(list(rates)).items(), style.MARKERS * len(rates), strict=False)
+    return [
+        Line2D([], [], color=colour, marker=marker, **MEASURED, label=f"measured, η = {rate:g}")
+        for (rate, colour), marker in looks
+    ]
+
+
+def hover_curve(
+    label: str, colour: str, points: pd.DataFrame, across: str, measured: str, predicted: str | None = None
+) -> Series:
+    """Measured points as the page shows them under a pointer, with what theory says of each.
+
+    Args:
+        label, colour: of the curve that they belong to.
+        points: their columns.
+        across, measured, predicted: the columns of their positions, their heights, and these by theory.
+    """
+    points = points[np.isfinite(points[measured])]
+    text = [f"{value:.4g}" for value in points[measured]]
+    if predicted is not None:
+        text = [f"{value} (predicted {line:.4g})" for value, line in zip(text, points[predicted], strict=True)]
+    return Series(label, colour, points.set_index(across)[measured], text)
 
 
 def _laws(spec: dict) -> list[str]:

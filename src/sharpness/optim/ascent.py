@@ -18,14 +18,12 @@ import torch
 from torch import Tensor
 
 from sharpness.optim.geometries import geometry_names, geometry_of
+from sharpness.optim.laws import FORMULAS, LAWS, NORM_FLOOR
 from sharpness.optim.sharded import Owners, joint_norm
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
-NORMALIZATIONS = ("dual", "none", "max")
-
-# Added to the norm that divides the gradient, so that a zero gradient gives a zero perturbation.
-NORM_FLOOR = 1e-12
+NORMALIZATIONS = ("dual", "none", "max", *FORMULAS)
 
 # A larger radius would not fit into the scalar that float32 kernels take.
 LARGEST_RADIUS = torch.finfo(torch.float32).max
@@ -82,6 +80,7 @@ def ascent_step(
             (Andriushchenko & Flammarion 2022).
             "max": ρ T²g / ‖Tg‖_∞, whatever p is: what the report ran as L∞. It is p = 2 with the radius
             ρ ‖Tg‖₂ / ‖Tg‖_∞.
+            "interpolation", "monge", "damped": ρ h(‖Tg‖₂) T²g for p = 2, with h of `sharpness.optim.laws`.
         adapted: One flag for each tensor, read by "absolute-weights" only.
 
     Returns:
@@ -134,7 +133,7 @@ def ascent_directions(
             for row, product in zip(rows, torch._foreach_mul([own[row] for row in rows], diagonal), strict=True):
                 own[row] = product
         scaled += own
-    flat, length = _directions(scaled, p, normalization, owners)
+    flat, scale = _directions(scaled, p, normalization, owners)
     directions: list[Tensors] = []
     start = 0
     for part, (rows, diagonal) in zip(parts, diagonals, strict=True):
@@ -143,7 +142,7 @@ def ascent_directions(
         if rows:
             torch._foreach_mul_([share[row] for row in rows], diagonal)
         directions.append(share)
-    return directions, 1.0 / length
+    return directions, scale
 
 
 def step_factor(rho: float | Tensor, scale: float | Tensor, directions: Tensors) -> float | Tensor:
@@ -179,6 +178,8 @@ def check_ball(rho: float | Tensor, p: float, geometry: str, eta: float, normali
         raise ValueError(f"eta: the constant is {eta}; it must be at least 0 and finite")
     if eta > 0 and not geometry_of(geometry).HAS_ETA:
         raise ValueError(f"eta: geometry {geometry!r} has no such constant; leave it at 0")
+    if p != 2 and normalization in FORMULAS:
+        raise ValueError(f"normalization: {normalization!r} is a law of the Euclidean norm; use it with p = 2")
     if p == 1 and normalization == "none":
         raise ValueError("normalization: 'none' has no limit at p = 1; use 'dual', or a larger p")
 
@@ -205,12 +206,13 @@ def _in_one_dtype(parts: Sequence[Part]) -> Sequence[Part]:
 def _directions(
     scaled_gradients: Tensors, p: float, normalization: str, owners: Owners | None
 ) -> tuple[Tensors, float | Tensor]:
-    """Directions d and their length l, such that ε = ρ T d / l."""
+    """Directions d and their scale s, such that ε = ρ s T d."""
     if normalization == "max":
-        return scaled_gradients, _largest(torch._foreach_abs(scaled_gradients), owners) + NORM_FLOOR
+        return scaled_gradients, 1.0 / (_largest(torch._foreach_abs(scaled_gradients), owners) + NORM_FLOOR)
+    if p == 2 and normalization == "none":
+        return scaled_gradients, 1.0
     if p == 2:
-        length = 1.0 if normalization == "none" else _norm(scaled_gradients, 2.0, owners) + NORM_FLOOR
-        return scaled_gradients, length
+        return scaled_gradients, LAWS[normalization](_norm(scaled_gradients, 2.0, owners))
 
     directions = torch._foreach_sign(scaled_gradients)
     if p == math.inf:
@@ -227,7 +229,7 @@ def _directions(
         return directions, 1.0
     # With m the largest, ‖d‖_p = ‖Tg/m‖_q^(q-1), since p (q-1) = q. Taken of d itself, it puts ε on the sphere
     # whatever the power has rounded. It is at least 1 unless the gradient is zero.
-    return directions, _norm(directions, p, owners) + NORM_FLOOR
+    return directions, 1.0 / (_norm(directions, p, owners) + NORM_FLOOR)
 
 
 def _largest(sizes: Tensors, owners: Owners | None) -> Tensor:

@@ -47,7 +47,7 @@ class SAM(Optimizer):
         p: Metric of the ball, see :func:`sharpness.ascent_step`, also for the three below.
         geometry: None follows ``adaptive``. "absolute-weights" adapts to the parameters whose name contains "weight"
             and needs ``model.named_parameters()``.
-        eta, normalization: The constant of the geometry; "dual", "none" or "max".
+        eta, normalization: The constant of the geometry; "dual", "none", "max" or a law (`sharpness.optim.laws`).
         perturb: Which parameters ε moves: True for all, a pattern for their names (``"*.bias"``) or several, or a
             function of (name, parameter). The others are updated with the second gradient all the same.
         when: In which steps to ascend, by default in all: a function of the step's number, from 0, that gives the

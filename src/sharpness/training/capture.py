@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from sharpness.errors import SettingError
+
 WARM_UP_STEPS = 3
 
 
@@ -18,9 +20,14 @@ class CapturedStep:
     Recording takes some steps for warm-up, in which libraries choose their kernels and the optimizer makes its
     momentum; afterwards weights, statistics, momentum and random state are as they were. Momentum that did not exist
     before is left at zero, from which SGD's next step is its first.
+
+    Raises:
+        SettingError: the optimizer ascends in some of its steps alone.
     """
 
     def __init__(self, step: Callable[[Tensor, Tensor], Tensor], model: nn.Module, optimizer: torch.optim.Optimizer):
+        if getattr(optimizer, "when", None) is not None:
+            raise SettingError("when: a recording holds one kind of step; set cuda_graph: false in config/config.yaml")
         self.step, self.model, self.optimizer = step, model, optimizer
         for group in optimizer.param_groups:
             group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)

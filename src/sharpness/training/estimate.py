@@ -13,6 +13,7 @@ from sharpness.arrays import Shape
 from sharpness.datasets import prepared_shape
 from sharpness.jobs import Job
 from sharpness.training.device import configure
+from sharpness.training.passes import backward_passes, steps_of
 from sharpness.training.step import autocast, build_training, settings_in
 
 # A timing is trusted if it takes this long (seconds): a slow device needs a few images for it, a fast one repetitions.
@@ -57,15 +58,17 @@ def estimate(jobs: list[Job], dataset: dict, data_dir: Path, device: torch.devic
     kinds: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         kinds.setdefault((job.spec["network"], job.spec["method"]), []).append(job)
-    measured: dict[tuple, tuple[float, int]] = {}
+    measured: dict[tuple, tuple[float, float, int]] = {}
     estimates = []
     for kind, runs in kinds.items():
-        spec = runs[0].spec
+        spec = {key: value for key, value in runs[0].spec.items() if not key.startswith("when_")}
         cost_class = (spec["network"], spec["optimizer"])  # every ascent step costs about the same
         if cost_class not in measured:
             with settings_in(runs[0].scale):
-                measured[cost_class] = _run_seconds(spec, shape, device)
-        seconds, parameters = measured[cost_class]
+                measured[cost_class] = _epoch_seconds(spec, shape, device)
+        training, testing, parameters = measured[cost_class]
+        passes = [backward_passes(each, shape.train_images, spec["epochs"]) for each in (runs[0].spec, spec)]
+        seconds = START_SECONDS + spec["epochs"] * (training * passes[0] / passes[1] + testing)
         missing = sum(not job.is_finished() for job in runs)
         estimates.append(Estimate(" ".join(kind), len(runs), missing, seconds, parameters))
     return estimates
@@ -101,10 +104,11 @@ def describe(scale: str, estimates: list[Estimate], device: torch.device, at_onc
     return "\n".join(lines)
 
 
-def _run_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float, int]:
-    """Seconds of one run, and its network's number of parameters."""
+def _epoch_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float, float, int]:
+    """Seconds of an epoch's training and of testing, and the network's number of parameters."""
     configure(device, spec["precision"])
-    model, _, _, step = build_training(spec, shape, device)
+    steps = steps_of(spec["epochs"], shape.train_images, spec["batch_size"])
+    model, _, _, step = build_training(spec, shape, steps, device)
 
     def train_on(images: int) -> None:
         step(_random_images(images, shape, device), torch.zeros(images, dtype=torch.int64, device=device))
@@ -119,7 +123,7 @@ def _run_seconds(spec: dict, shape: Shape, device: torch.device) -> tuple[float,
     model.eval()
     testing = _seconds(test_on, batch_size, device) * shape.test_images / batch_size
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return START_SECONDS + spec["epochs"] * (training + testing), parameters
+    return training, testing, parameters
 
 
 def _seconds(work: Callable[[int], None], batch_size: int, device: torch.device) -> float:

@@ -14,6 +14,7 @@ from sharpness.training.data import load_data
 from sharpness.training.device import claim_device, configure, describe
 from sharpness.training.history import history_text
 from sharpness.training.loop import Outcome, train
+from sharpness.training.passes import backward_passes, steps_of
 from sharpness.training.process import skip_compiler_import
 from sharpness.training.step import settings_in
 
@@ -63,6 +64,8 @@ def run_training(
         provenance.origin(on),
         provenance.cost(outcome.seconds, outcome.earlier_cpu_seconds, gpu_memory),
         epochs=len(outcome.history),
+        steps=steps_of(len(outcome.history), len(data.train_labels), spec["batch_size"]),
+        backward_passes=backward_passes(spec, len(data.train_labels), len(outcome.history)),
         classes=data.classes,
         data_sha256=data.sha256,
     )

@@ -17,6 +17,7 @@ from sharpness.training.checkpoint import CheckpointFile
 from sharpness.training.data import Data
 from sharpness.training.limits import check_augmentation, check_batch
 from sharpness.training.loss import SmoothedLoss
+from sharpness.training.passes import steps_of
 from sharpness.training.probe import Probe
 from sharpness.training.process import Interrupted, StopRequest
 from sharpness.training.schedule import learning_rate
@@ -74,9 +75,10 @@ def train(
     with setting("dataset"):
         check_augmentation(data.crop_padding, data.cutout, data.image_size)
     torch.manual_seed(spec["seed"])
-    model, optimizer, loss, step = build_training(spec, data, device)
+    model, optimizer, loss, step = build_training(spec, data, steps_of(spec["epochs"], images, batch_size), device)
     if cuda_graph and device.type == "cuda":
-        step = CapturedStep(step, model, optimizer)
+        with setting(f"methods.{spec['method']}"):
+            step = CapturedStep(step, model, optimizer)
     probe = Probe(data, batch_size)
     logits = torch.zeros(images, data.classes, device=device)  # of the epoch's first passes, in the order shown
     history: list[dict[str, float]] = []
@@ -96,9 +98,10 @@ def train(
 
     if saved := checkpoint.load():
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["optimizer"]})
-        _set_random_state(saved["random"], device)
         history, done = saved["history"], saved["done"]
+        steps = steps_of(len(history), images, batch_size) + steps_of(1, done, batch_size)
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["optimizer"], "steps": steps})
+        _set_random_state(saved["random"], device)
         seconds, cpu_seconds = saved["seconds"], saved["cpu_seconds"]
         logits.copy_(saved["logits"])
 

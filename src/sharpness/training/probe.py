@@ -36,6 +36,8 @@ class Probe:
         f is the training loss over the probe with the network in evaluation mode: Dropout draws nothing, and BatchNorm
         uses its running statistics and leaves them alone. Weights, momentum and random state stay as they are.
 
+        The ascent step is taken at its whole radius, whether the next step of the training ascends or not.
+
         Returns:
             gradient_norm, perturbed_gradient_norm: ‖g‖ and ‖g'‖ (nats per unit of the weights).
             gradient_cosine: of the angle between the two; NaN where one of them is zero.
@@ -55,9 +57,11 @@ class Probe:
         if isinstance(optimizer, SAM):
             for parameter, part in zip(parameters, parts, strict=True):
                 parameter.grad = part
+            when, optimizer.when = optimizer.when, None  # the next step may be a plain one
             optimizer.first_step(zero_grad=True)
             perturbed = _vector(gradients())
             optimizer.restore()
+            optimizer.when = when
         norm, perturbed_norm = torch.linalg.vector_norm(gradient), torch.linalg.vector_norm(perturbed)
         return {
             "gradient_norm": norm.item(),

@@ -11,6 +11,7 @@ from sharpness.errors import SettingError, UserError, setting
 from sharpness.networks import build_network, network_arguments
 from sharpness.optim import SAM, frozen_statistics
 from sharpness.training.loss import SmoothedLoss
+from sharpness.training.passes import when_of
 
 Step = Callable[[Tensor, Tensor], Tensor]
 
@@ -38,9 +39,15 @@ def settings_in(scale: str) -> Iterator[None]:
 
 
 def build_training(
-    spec: dict, images: ImageSet, device: torch.device
+    spec: dict, images: ImageSet, steps: int, device: torch.device
 ) -> tuple[nn.Module, torch.optim.Optimizer, SmoothedLoss, Step]:
     """A spec's network, freshly initialised, with its optimizer, its loss and the step that joins them.
+
+    Args:
+        spec: the run's spec.
+        images: its data set.
+        steps: of the whole training.
+        device: where to compute.
 
     Raises:
         SettingError: a setting of the network, the optimizer or the loss is impossible, alone or with the data.
@@ -48,7 +55,7 @@ def build_training(
     with setting(f"networks.{spec['network']}"):
         model = build_model(spec, images, device)
     with setting(f"methods.{spec['method']}"):
-        optimizer = build_optimizer(model, spec)
+        optimizer = build_optimizer(model, spec, steps)
     with setting("training.label_smoothing"):
         loss = SmoothedLoss(images.classes, spec["label_smoothing"])
     return model, optimizer, loss, build_step(model, optimizer, loss, spec["precision"])
@@ -70,8 +77,13 @@ def build_model(spec: dict, images: ImageSet, device: torch.device) -> nn.Module
     return network.to(device, memory_format=torch.channels_last)
 
 
-def build_optimizer(model: nn.Module, spec: dict) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, spec: dict, steps: int | None = None) -> torch.optim.Optimizer:
     """SGD with momentum, or SAM around it, as a spec says.
+
+    Args:
+        model: whose parameters they are.
+        spec: the run's spec.
+        steps: of the whole training; only SAM in the last part of it must know.
 
     Raises:
         SettingError: a setting of theirs is impossible.
@@ -81,7 +93,7 @@ def build_optimizer(model: nn.Module, spec: dict) -> torch.optim.Optimizer:
         if spec["optimizer"] == "sgd":
             return torch.optim.SGD(model.parameters(), **descent)
         ascent = {"p": float(spec["p"]), **{key: spec[key] for key in ("rho", "geometry", "eta", "normalization")}}
-        return SAM(model.named_parameters(), torch.optim.SGD, **ascent, **descent)
+        return SAM(model.named_parameters(), torch.optim.SGD, **ascent, when=when_of(spec, steps), **descent)
     except ValueError as error:
         raise SettingError(str(error)) from None
 
@@ -111,6 +123,8 @@ def build_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Smoothe
     statistics_frozen = frozen_statistics(model)
 
     def sam_step(inputs: Tensor, labels: Tensor) -> Tensor:
+        if not optimizer.ascends:
+            return sgd_step(inputs, labels)
         logits = gradient(inputs, labels)
         optimizer.first_step(zero_grad=True)
         with statistics_frozen:

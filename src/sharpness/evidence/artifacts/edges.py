@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import panel
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ class Edges(theory.ShowsProblem, Figure):
             "hidden layers "
             f"of {spec['width']} units."
         )
+
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        colours = theory.colours(list(dict.fromkeys(data["law"])))
+        rows = list(dict.fromkeys(zip(data["law"], data["rho"], strict=True)))
+        places = [(law, rho, rate) for law, rho in rows for rate in sorted(data["learning_rate"].unique())]
+        panels = []
+        for axes, (law, rho, rate) in zip(drawing.axes, places, strict=True):
+            path = data[(data["law"] == law) & (data["rho"] == rho) & (data["learning_rate"] == rate)]
+            series = [theory.hover_curve(theory.LAWS[law], colours[law], path, "step", "eigenvalue", "edge")]
+            panels.append(panel(drawing, axes, "largest eigenvalue, step ", series))
+        return panels
 
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing

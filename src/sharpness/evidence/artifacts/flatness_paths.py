@@ -8,11 +8,14 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import panel
 from sharpness.settings import require
 from sharpness.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+
+PANELS = {"flatness": "trace over the flattest", "distance": "distance to X*"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,26 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
             "draws. The line below is where the trace-flattest solution is, which is X* itself."
         )
 
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        shown = self._shown(data)
+        colours = theory.colours(list(shown["law"].unique()))
+        return [
+            panel(
+                drawing,
+                axes,
+                f"{title}, step ",
+                [
+                    theory.hover_curve(theory.LAWS[law], colours[law], path, "step", name)
+                    for law, path in shown.groupby("law", sort=False)
+                ],
+            )
+            for axes, (name, title) in zip(drawing.axes, PANELS.items(), strict=True)
+        ]
+
+    def _shown(self, data: pd.DataFrame) -> pd.DataFrame:
+        """The steps that are drawn."""
+        return data[(data["scale"] == self.scale) & data["rho"].isin([0.0, self.rho]) & (data["step"] > 0)]
+
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
 
@@ -73,14 +96,14 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
         drawing = Drawing(figsize=(style.COLUMN, 3.2), layout="constrained")
         panels = drawing.subplots(2, 1, sharex=True)
         style.title(drawing, f"Over-parametrised matrix sensing, start of scale {self.scale:g}, ρ = {self.rho:g}")
-        shown = data[(data["scale"] == self.scale) & data["rho"].isin([0.0, self.rho])]
-        colours = theory.colours(list(dict.fromkeys(data["law"])))
+        shown = self._shown(data)
+        colours = theory.colours(list(shown["law"].unique()))
         handles = []
-        for axes, name, aim in zip(panels, ("flatness", "distance"), (1.0, 0.0), strict=True):
+        for axes, name, aim in zip(panels, PANELS, (1.0, 0.0), strict=True):
             axes.axhline(aim, **theory.PREDICTED)
             for index, (law, path) in enumerate(shown.groupby("law", sort=False)):
-                path = path[path["step"] > 0]
-                look = {"marker": style.MARKERS[index], "markevery": (index * 3, 8), "linewidth": 0.8}
+                every = max(len(path) // 5, 1)
+                look = {"marker": style.MARKERS[index], "markevery": (index * every // 3, every), "linewidth": 0.8}
                 [line] = axes.plot(path["step"], path[name], color=colours[law], label=theory.LAWS[law], **look)
                 if name == "flatness":
                     handles.append(line)

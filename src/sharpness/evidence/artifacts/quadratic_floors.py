@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import panel
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ class QuadraticFloors(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         return f"{self.title}: the median over {self.spec(study)['starts']} starts, and η²ρ²λ³/(2(2 − ηλ)²) as a line."
 
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        colours = theory.shades(sorted(data["learning_rate"].unique()))
+        series = [
+            theory.hover_curve(f"η = {rate:g}", colours[rate], points, "rho", "loss", "predicted")
+            for rate, points in data.groupby("learning_rate")
+        ]
+        return [panel(drawing, drawing.axes[0], "loss at the end, ρ = ", series)]
+
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
 
@@ -59,7 +68,7 @@ class QuadraticFloors(theory.ShowsProblem, Figure):
             axes.plot(points["rho"], points["loss"], color=colours[rate], marker=marker, **theory.MEASURED)
             axes.annotate(f"η = {rate:g}", (rho[-1], line[-1]), (3, -2), textcoords="offset points", fontsize=6.5)
         axes.set(xscale="log", yscale="log", xlabel="Radius ρ", ylabel="Loss at the end", xlim=(rho[0], rho[-1] * 2.2))
-        style.legend(drawing, *[[key] for key in theory.legend_keys()])
+        style.legend(drawing, theory.rate_keys(rates), theory.legend_keys()[:1])
         return drawing
 
 

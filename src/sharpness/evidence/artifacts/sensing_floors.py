@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import panel
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -73,6 +74,14 @@ class SensingFloors(theory.ShowsProblem, Figure):
             "largest Hessian eigenvalue of the solution as a line: nothing is fitted."
         )
 
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        colours = theory.shades(sorted(data["learning_rate"].unique()))
+        series = [
+            theory.hover_curve(f"η = {rate:g}", colours[rate], points, "rho", "loss", "predicted")
+            for rate, points in data.groupby("learning_rate")
+        ]
+        return [panel(drawing, drawing.axes[0], "loss at the end, ρ = ", series)]
+
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
 
@@ -94,7 +103,7 @@ class SensingFloors(theory.ShowsProblem, Figure):
             )
         axes.set(xscale="log", yscale="log", xlabel="Radius ρ", ylabel="Loss at the end")
         axes.set_xlim(data["rho"].min() / 1.5, data["rho"].max() * 4)
-        style.legend(drawing, *[[key] for key in theory.legend_keys()])
+        style.legend(drawing, theory.rate_keys(rates), theory.legend_keys()[:1])
         return drawing
 
 

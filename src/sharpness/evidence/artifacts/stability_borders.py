@@ -9,6 +9,7 @@ import pandas as pd
 from sharpness.dynamics.quadratic import border
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import panel
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ class StabilityBorders(theory.ShowsProblem, Figure):
 
     def caption(self, study: Study) -> str:
         return f"{self.title}, found by bisection, and ηλ(1 + ρλ) = 2 (USAM) and ηλ = 2 (gradient descent) as lines."
+
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        colours = theory.colours(self.laws)
+        series = [
+            theory.hover_curve(
+                f"{theory.LAWS[law]}, η = {rate:g}", colours[law], points, "rho", "eigenvalue", "predicted"
+            )
+            for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False)
+        ]
+        return [panel(drawing, drawing.axes[0], "largest eigenvalue, ρ = ", series)]
 
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing

@@ -1,0 +1,56 @@
+"""The figures of Part II: what the page shows under a pointer, at every point that is marked."""
+
+import json
+import math
+import re
+
+import pytest
+import theory
+
+HOVERS = {
+    "figure7": ("loss at the end, ρ = ", "loss"),
+    "figure8": ("largest eigenvalue, ρ = ", "eigenvalue"),
+    "figure11": ("loss at the end, ρ = ", "loss"),
+    "figure12": ("trace over the flattest, step ", "flatness"),
+    "figure13": ("largest eigenvalue, step ", "eigenvalue"),
+}
+MORE = {"figure12": ["distance"]}  # of its second panel
+MARKED_IN_PART = ("figure12", "figure13")  # these have a marker at every n-th of their points
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("theory")
+    with pytest.MonkeyPatch.context() as patch:
+        study = theory.project(folder)
+        patch.chdir(folder)
+        yield study
+
+
+@pytest.mark.parametrize(("name", "titled", "column"), [(name, *rest) for name, rest in HOVERS.items()])
+def test_the_page_says_a_point_s_value_and_prediction_where_its_marker_is(study, name, titled, column):
+    figure = study.artifact(name)
+    figure.write(study)
+    picture = figure.file("smoke", "svg").read_text(encoding="utf-8")
+    width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', picture).groups())
+    marker = r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)" style="fill: (#\w+)'
+    markers = [(float(x) / width, float(y) / height, colour) for x, y, colour in re.findall(marker, picture)]
+    panels = json.loads(figure.record("smoke").read_text(encoding="utf-8"))["hover"]
+    assert panels
+    assert all(title.startswith(titled) for title in panels[0]["titles"])
+
+    values = {f"{value:.4g}" for value in figure.data(study)[[column, *MORE.get(name, [])]].stack()}
+    shown = [
+        (point, series["colour"], text)
+        for panel in panels
+        for series in panel["series"]
+        for point, text in zip(zip(panel["x"], series["y"], strict=True), series["text"], strict=True)
+        if text is not None
+    ]
+    assert {text.partition(" ")[0] for *_, text in shown} <= values
+    if name != "figure12":
+        assert all(re.fullmatch(r"\S+ \(predicted \S+\)", text) for *_, text in shown)
+    near = [min(math.dist(point, (x, y)) for x, y, its in markers if its == colour) for point, colour, _ in shown]
+    marked = {colour for (_, colour, _), distance in zip(shown, near, strict=True) if distance < 3e-4}
+    assert marked == {colour for _, colour, _ in shown}, "without a marker two curves are alike in grey"
+    assert name in MARKED_IN_PART or max(near) < 3e-4
