@@ -45,7 +45,13 @@ def _train(options: argparse.Namespace) -> int:
     job, dataset = load_run(options.scale, options.run)
     try:
         outcome = run_training(
-            job, dataset, Path(config["data_dir"]), config["device"], config["runs_per_gpu"], config["cuda_graph"]
+            job,
+            dataset,
+            Path(config["data_dir"]),
+            config["device"],
+            config["runs_per_gpu"],
+            config["cuda_graph"],
+            config["tracking"],
         )
     except Interrupted as interruption:
         print(f"sharpness: {job.id}: {interruption}; run again to continue", file=sys.stderr)
@@ -70,7 +76,7 @@ def _work(options: argparse.Namespace) -> int:
     failed = 0
     if options.minutes:
         settings = ["--data-dir", config["data_dir"], "--device", config["device"]]
-        settings += ["--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph"]
+        settings += ["--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph", "--tracking", config["tracking"]]
         failed = work(study, options.minutes, options.at_once, settings)
     if options.export:
         print(f"{options.export}: {export_results(study, options.export)} jobs packed")
@@ -182,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     graph = _option(
         "--cuda-graph", action=argparse.BooleanOptionalAction, help="on a GPU, replay each step as one CUDA graph"
     )
+    tracking = _option("--tracking", choices=["none", "tensorboard", "wandb", "trackio"], help="show the epochs there too")
     part_two = _option(
         "--theory",
         action=argparse.BooleanOptionalAction,
@@ -193,10 +200,10 @@ def _parser() -> argparse.ArgumentParser:
     text = "time some steps here and print what the scale's missing runs would take"
     verb("estimate", _estimate, text, data, device, sharing)
     text = "train one run, or continue it, and write its history.csv and run.json"
-    training = verb("train", _train, text, data, device, sharing, graph)
+    training = verb("train", _train, text, data, device, sharing, graph, tracking)
     training.add_argument("--run", required=True, help="its id, the name of its folder; runs.csv lists them")
     text = "train what the scale lacks, several runs at a time, and stop cleanly when the time is up"
-    box = verb("work", _work, text, data, device, graph)
+    box = verb("work", _work, text, data, device, graph, tracking)
     box.add_argument("--minutes", type=_above_zero(float), help="how long, its end included")
     box.add_argument("--at-once", type=_above_zero(int), default=1, metavar="N", help="runs at a time (default: 1)")
     box.add_argument("--import", dest="archive", type=Path, metavar="FILE", help="first take in what --export packed")

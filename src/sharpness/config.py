@@ -2,6 +2,7 @@
 
 import math
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import yaml
@@ -76,9 +77,17 @@ def check_config(config: dict, root: Path = Path()) -> None:
     """Check the configuration that Snakemake has put together from config/config.yaml and its command line.
 
     Raises:
-        UserError: the first fault found.
+        UserError: the first fault found, or the package of its tracker is not installed.
     """
-    check(config, root / CONFIG_SCHEMA, "config (config/config.yaml and --config)")
+    where = "config (config/config.yaml and --config)"
+    check(config, root / CONFIG_SCHEMA, where)
+    if (tracker := config["tracking"]) != "none":
+        try:
+            metadata.version(tracker)
+        except metadata.PackageNotFoundError:
+            raise UserError(
+                f"{where}: tracking: {tracker} is not installed here; pip install 'sharpness[{tracker}]', or none"
+            ) from None
 
 
 def read_config(path: Path, schema: Path) -> dict:

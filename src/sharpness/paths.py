@@ -35,3 +35,8 @@ def report(scale: str) -> list[Path]:
 def log(scale: str, job: str) -> Path:
     """What a job printed."""
     return results(scale) / "logs" / f"{job}.log"
+
+
+def tracking(scale: str, tracker: str) -> Path:
+    """What a tracker (sharpness.training.tracking) keeps of the scale's runs."""
+    return results(scale) / "tracking" / tracker
