@@ -112,6 +112,16 @@ def _estimate(options: argparse.Namespace) -> None:
         print(describe(study.scale, estimates, device, runs_at_once(device, config["runs_per_gpu"])))
 
 
+def _status(options: argparse.Namespace) -> int:
+    from sharpness.watch import follow, show
+
+    study = load_study(options.scale)
+    if options.follow:
+        return 0 if follow(study) else 1
+    show(study)
+    return 0
+
+
 def _runs(options: argparse.Namespace) -> None:
     from sharpness.evidence.runs import write_runs
 
@@ -121,6 +131,15 @@ def _runs(options: argparse.Namespace) -> None:
 def _artifact(options: argparse.Namespace) -> None:
     study = load_study(options.scale, theory=True)
     study.artifact(options.name).write(study)
+
+
+def _figure(options: argparse.Namespace) -> None:
+    from sharpness.evidence.partial import draw_partial
+
+    if options.partial:
+        print(draw_partial(load_study(options.scale, theory=True), options.name))
+    else:
+        _artifact(options)
 
 
 def _claims(options: argparse.Namespace) -> None:
@@ -188,7 +207,9 @@ def _parser() -> argparse.ArgumentParser:
     graph = _option(
         "--cuda-graph", action=argparse.BooleanOptionalAction, help="on a GPU, replay each step as one CUDA graph"
     )
-    tracking = _option("--tracking", choices=["none", "tensorboard", "wandb", "trackio"], help="show the epochs there too")
+    tracking = _option(
+        "--tracking", choices=["none", "tensorboard", "wandb", "trackio"], help="show the epochs there too"
+    )
     part_two = _option(
         "--theory",
         action=argparse.BooleanOptionalAction,
@@ -199,6 +220,9 @@ def _parser() -> argparse.ArgumentParser:
     verb("data", _data, "prepare the scale's data set and print its folder", data)
     text = "time some steps here and print what the scale's missing runs would take"
     verb("estimate", _estimate, text, data, device, sharing)
+    text = "show what is done, runs, waits and has failed, and the time left at the speeds measured so far"
+    watched = verb("status", _status, text)
+    watched.add_argument("--follow", action="store_true", help="until all is done, or nothing works on it any longer")
     text = "train one run, or continue it, and write its history.csv and run.json"
     training = verb("train", _train, text, data, device, sharing, graph, tracking)
     training.add_argument("--run", required=True, help="its id, the name of its folder; runs.csv lists them")
@@ -212,7 +236,9 @@ def _parser() -> argparse.ArgumentParser:
     problem.add_argument("--job", required=True, help="its id, the name of its folder")
     verb("runs", _runs, "collect every training run into runs.csv, one row each")
     verb("table", _artifact, "write one table as CSV, Markdown and LaTeX", name)
-    verb("figure", _artifact, "draw one figure as PDF, PNG and SVG, with the CSV behind it", name)
+    drawn = verb("figure", _figure, "draw one figure as PDF, PNG and SVG, with the CSV behind it", name)
+    text = "from what there is of its runs, marked as such, to figures/<scale>/partial/"
+    drawn.add_argument("--partial", action="store_true", help=text)
     verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv", part_two)
     verb("report", _report, "write report.html, report.pdf and MANIFEST.json", part_two)
     text = "compare all results of the scale with the tree; print what is missing, stale or altered"

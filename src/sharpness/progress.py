@@ -1,4 +1,4 @@
-"""What a training run shows of itself before it is finished: that its process lives, how far it is, its curve so far."""
+"""What a training run shows before it is finished: that its process lives, how far it is, its curve so far."""
 
 import fcntl
 import json
@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from sharpness import files
 from sharpness.jobs import Job
 
-# `is_locked` holds a lock for an instant, so whoever wants it waits a moment before it takes it for another's (seconds).
+# `is_locked` holds a lock for an instant, so whoever wants it waits a moment before it is another's (seconds).
 PATIENCE = 1.0
 
 
@@ -68,10 +68,10 @@ def is_locked(path: Path) -> bool:
     try:
         with path.open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:  # there is none
+        return False
     return False
 
 

@@ -1,7 +1,7 @@
 """Trackers show a run elsewhere while it trains. Each is an optional package; a run's results are the same without.
 
-Their files are in results/<scale>/tracking/<tracker>/. A run has its id as its name in all of them, its spec and scale as
-its configuration, and the runs that differ by their seed alone are a group.
+Their files are in results/<scale>/tracking/<tracker>/. In all of them a run has its id as its name, its spec and scale
+as its configuration, and the runs that differ by their seed alone are a group.
 """
 
 import os
@@ -40,7 +40,7 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of Weights & Biases: offline (`wandb sync` sends it later) unless the environment's WANDB_MODE says else."""
+    """A run of Weights & Biases: offline (`wandb sync` sends it later) unless WANDB_MODE says otherwise."""
 
     def __init__(self, job: Job, folder: Path, first_epoch: int):
         os.environ.setdefault("WANDB_MODE", "offline")
