@@ -76,7 +76,7 @@ def work(study: Study, minutes: float, at_once: int, options: list[str]) -> int:
 
 
 def remaining(study: Study, at_once: int) -> str:
-    """How many runs are finished and missing, and the time that these take if they are like the others of their kind."""
+    """How many runs are finished and missing, and the time that these take at the speeds measured so far."""
     status = collect(study)
     missing = sum(not state.is_finished for state in status.runs)
     text = f"scale {study.scale}: {len(study.runs) - missing} of {len(study.runs)} runs are finished"
@@ -85,7 +85,7 @@ def remaining(study: Study, at_once: int) -> str:
     text += f", {missing} remain"
     seconds, unknown = status.seconds_left(at_once)
     if seconds:
-        text += f"; {missing - unknown} of them take about {duration(seconds)}, {at_once} at a time"
+        text += f"; about {duration(seconds)}, {at_once} at a time"
     if unknown:
         text += f"; {unknown} are of kinds of which none has finished an epoch"
     return text
