@@ -4,7 +4,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: report smoke test test-faults test-slurm bench lock help
+.PHONY: report smoke test test-faults test-slurm bench docs lock help
 
 report: .venv/.complete    ## train, tabulate, draw, judge and report the default scale
 	snakemake --cores all
@@ -28,6 +28,10 @@ test-slurm: .venv/.complete    ## the pipeline on a Slurm cluster of this machin
 
 bench: .venv/.complete    ## measure the optimizer against others
 	python bench/run.py
+
+# Tests say when one of them is behind.
+docs: .venv/.complete    ## write the pages that are made from what they describe
+	python docs/generate/config_readme.py
 
 # Needs uv; pins stay as they are unless pyproject.toml asks for others.
 lock:    ## resolve requirements.lock again

@@ -146,5 +146,5 @@ def _end(job: Job) -> tuple[str, str]:
     if last.startswith(f"sharpness: {job.id}: stopped by "):
         return STOPPED, last.removeprefix(f"sharpness: {job.id}: ").partition(";")[0]
     if job.unfinished.exists():
-        return STOPPED, "ended without a word: killed, out of memory or power"
+        return STOPPED, "killed, or out of memory"
     return WAITING, ""

@@ -107,6 +107,7 @@ def _detail(state: State) -> str:
 def _view(status: Status, height: int | None = None) -> Group:
     """The summary, and a table of what a reader wants to see by name: as much of it as fits a terminal's height."""
     table = Table("run", "state", box=None, pad_edge=False)
+    table.columns[0].overflow = "fold"
     for title in ("epoch", "an epoch", "test accuracy"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
