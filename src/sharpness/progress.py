@@ -36,6 +36,8 @@ class Progress:
             self._lock.acquire(timeout=PATIENCE, poll_interval=0.02)
         except Timeout:
             print(f"sharpness: warning: another process is training {self.job.id} as well", file=sys.stderr)
+        except OSError as error:  # not every network file system has locks
+            print(f"sharpness: warning: {_lock(self.job)}: no lock ({error.strerror}), no status", file=sys.stderr)
         return self
 
     def update(self, history: str, epoch: int, seconds: float, test_accuracy: float | None) -> None:
@@ -53,9 +55,9 @@ class Progress:
                 temporary.write_text(text, encoding="utf-8", newline="\n")
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._lock.release()
         if error is None:
             shutil.rmtree(self.job.unfinished, ignore_errors=True)
-        self._lock.release()
 
 
 def is_running(job: Job) -> bool:

@@ -85,7 +85,7 @@ def remaining(study: Study, at_once: int) -> str:
     text += f", {missing} remain"
     seconds, unknown = status.seconds_left(at_once)
     if seconds:
-        text += f"; about {duration(seconds)}, {at_once} at a time"
+        text += f"; about {duration(seconds)} left, {at_once} at a time"
     if unknown:
         text += f"; {unknown} are of kinds of which none has finished an epoch"
     return text
