@@ -1,17 +1,18 @@
 # `make report` does everything at the default scale, `make test` tests everything; both set themselves up first.
+# `make help` lists the rest.
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: report smoke test test-faults test-slurm bench gpu-check publish docs lock
+.PHONY: report smoke test test-faults test-slurm bench gpu-check publish docs lock help
 
-report: .venv/.complete
+report: .venv/.complete    ## train, tabulate, draw, judge and report the default scale
 	snakemake --cores all
 
-smoke: .venv/.complete
+smoke: .venv/.complete    ## the same from two epochs, in about half a minute
 	snakemake --cores all --config scale=smoke
 
-test: .venv/.complete
+test: .venv/.complete    ## lint, check types and run every test
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
@@ -19,29 +20,34 @@ test: .venv/.complete
 	snakemake --lint
 	pytest
 
-test-faults: .venv/.complete
+test-faults: .venv/.complete    ## 52 kills at random instants, and the same results in the end
 	pytest tests/faults.py
 
-test-slurm: .venv/.complete
+test-slurm: .venv/.complete    ## the pipeline on a Slurm cluster of this machine
 	pytest tests/slurm.py
 
-bench: .venv/.complete
+bench: .venv/.complete    ## measure the optimizer against others
 	python bench/run.py
 
-gpu-check: .venv/.complete
+gpu-check: .venv/.complete    ## what a GPU does, in under eight minutes
 	PYTHONPATH=src:tests python bench/gpu_check.py
 
-publish: .venv/.complete
+publish: .venv/.complete    ## write docs/results.md and README's results from finished scales
 	python -m sharpness publish
 
-# The pages that are made from what they describe; tests say when one is behind.
-docs: .venv/.complete
+# Tests say when one of them is behind.
+docs: .venv/.complete    ## write the pages that are made from what they describe
 	python docs/generate/config_readme.py
 
 # Needs uv; pins stay as they are unless pyproject.toml asks for others.
-lock:
+lock:    ## resolve requirements.lock again
 	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --extra pipeline --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
 
 .venv/.complete: requirements.lock pyproject.toml workflow/set_up.sh
-	@PYTHON="$(PYTHON)" workflow/set_up.sh
+	@PYTHON="$(PYTHON)" UV="$(UV)" TORCH_INDEX="$(TORCH_INDEX)" workflow/set_up.sh
+
+help:    ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
+	@echo 'The first of them sets .venv up, for which you may add:'
+	@sed -n 's/^#   /  /p' workflow/set_up.sh

@@ -24,6 +24,7 @@ sys.path.insert(0, SOURCE)
 from sharpness import paths
 from sharpness.errors import UserError
 from sharpness.fit import check_device
+from sharpness.progress import PATIENCE
 from sharpness.scales import scale_file, scale_files
 from sharpness.config import check_config, load_config
 from sharpness.study import load_study
@@ -61,7 +62,7 @@ RUNNING = FileLock(".snakemake/running.lock")
 
 onstart:
     try:
-        RUNNING.acquire(blocking=False)
+        RUNNING.acquire(timeout=PATIENCE)
     except Timeout:
         raise WorkflowError(
             f"another snakemake is running in {os.getcwd()}; wait for it, or stop it"

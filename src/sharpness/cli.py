@@ -45,7 +45,13 @@ def _train(options: argparse.Namespace) -> int:
     job, dataset = load_run(options.scale, options.run)
     try:
         outcome = run_training(
-            job, dataset, Path(config["data_dir"]), config["device"], config["runs_per_gpu"], config["cuda_graph"]
+            job,
+            dataset,
+            Path(config["data_dir"]),
+            config["device"],
+            config["runs_per_gpu"],
+            config["cuda_graph"],
+            config["tracking"],
         )
     except Interrupted as interruption:
         print(f"sharpness: {job.id}: {interruption}; run again to continue", file=sys.stderr)
@@ -70,7 +76,7 @@ def _work(options: argparse.Namespace) -> int:
     failed = 0
     if options.minutes:
         settings = ["--data-dir", config["data_dir"], "--device", config["device"]]
-        settings += ["--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph"]
+        settings += ["--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph", "--tracking", config["tracking"]]
         failed = work(study, options.minutes, options.at_once, settings)
     if options.export:
         print(f"{options.export}: {export_results(study, options.export)} jobs packed")
@@ -106,6 +112,16 @@ def _estimate(options: argparse.Namespace) -> None:
         print(describe(study.scale, estimates, device, runs_at_once(device, config["runs_per_gpu"])))
 
 
+def _status(options: argparse.Namespace) -> int:
+    from sharpness.watch import follow, show
+
+    study = load_study(options.scale)
+    if options.follow:
+        return 0 if follow(study) else 1
+    show(study)
+    return 0
+
+
 def _runs(options: argparse.Namespace) -> None:
     from sharpness.evidence.runs import write_runs
 
@@ -115,6 +131,15 @@ def _runs(options: argparse.Namespace) -> None:
 def _artifact(options: argparse.Namespace) -> None:
     study = load_study(options.scale, theory=True)
     study.artifact(options.name).write(study)
+
+
+def _figure(options: argparse.Namespace) -> None:
+    from sharpness.evidence.partial import draw_partial
+
+    if options.partial:
+        print(draw_partial(load_study(options.scale, theory=True), options.name))
+    else:
+        _artifact(options)
 
 
 def _claims(options: argparse.Namespace) -> None:
@@ -188,6 +213,9 @@ def _parser() -> argparse.ArgumentParser:
     graph = _option(
         "--cuda-graph", action=argparse.BooleanOptionalAction, help="on a GPU, replay each step as one CUDA graph"
     )
+    tracking = _option(
+        "--tracking", choices=["none", "tensorboard", "wandb", "trackio"], help="show the epochs there too"
+    )
     part_two = _option(
         "--theory",
         action=argparse.BooleanOptionalAction,
@@ -198,11 +226,14 @@ def _parser() -> argparse.ArgumentParser:
     verb("data", _data, "prepare the scale's data set and print its folder", data)
     text = "time some steps here and print what the scale's missing runs would take"
     verb("estimate", _estimate, text, data, device, sharing)
+    text = "show what is done, runs, waits and has failed, and the time left at the speeds measured so far"
+    watched = verb("status", _status, text)
+    watched.add_argument("--follow", action="store_true", help="until all is done, or nothing works on it any longer")
     text = "train one run, or continue it, and write its history.csv and run.json"
-    training = verb("train", _train, text, data, device, sharing, graph)
+    training = verb("train", _train, text, data, device, sharing, graph, tracking)
     training.add_argument("--run", required=True, help="its id, the name of its folder; runs.csv lists them")
     text = "train what the scale lacks, several runs at a time, and stop cleanly when the time is up"
-    box = verb("work", _work, text, data, device, graph)
+    box = verb("work", _work, text, data, device, graph, tracking)
     box.add_argument("--minutes", type=_above_zero(float), help="how long, its end included")
     box.add_argument("--at-once", type=_above_zero(int), default=1, metavar="N", help="runs at a time (default: 1)")
     box.add_argument("--import", dest="archive", type=Path, metavar="FILE", help="first take in what --export packed")
@@ -211,7 +242,9 @@ def _parser() -> argparse.ArgumentParser:
     problem.add_argument("--job", required=True, help="its id, the name of its folder")
     verb("runs", _runs, "collect every training run into runs.csv, one row each")
     verb("table", _artifact, "write one table as CSV, Markdown and LaTeX", name)
-    verb("figure", _artifact, "draw one figure as PDF, PNG and SVG, with the CSV behind it", name)
+    drawn = verb("figure", _figure, "draw one figure as PDF, PNG and SVG, with the CSV behind it", name)
+    text = "from what there is of its runs, marked as such, to figures/<scale>/partial/"
+    drawn.add_argument("--partial", action="store_true", help=text)
     verb("claims", _claims, "judge the report's findings by config/claims.yaml and write claims.csv", part_two)
     verb("report", _report, "write report.html, report.pdf and MANIFEST.json", part_two)
     text = "compare all results of the scale with the tree; print what is missing, stale or altered"

@@ -3,6 +3,7 @@
 import functools
 import math
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from jsonschema import Draft202012Validator, ValidationError, validators
@@ -36,9 +37,18 @@ def check_config(config: dict, root: Path = Path()) -> dict:
     """As load_config, of the configuration that the command line's options, or Snakemake's, have been put over.
 
     Raises:
-        UserError: the first fault found.
+        UserError: the first fault found, or the package of its tracker is not installed.
     """
-    return _checked_config(config, root, "config (config/config.yaml and --config)")
+    where = "config (config/config.yaml and --config)"
+    checked = _checked_config(config, root, where)
+    if (tracker := config["tracking"]) != "none":
+        try:
+            metadata.version(tracker)
+        except metadata.PackageNotFoundError:
+            raise UserError(
+                f"{where}: tracking: {tracker} is not installed here; pip install 'sharpness[{tracker}]', or none"
+            ) from None
+    return checked
 
 
 def _checked_config(config: object, root: Path, where: str) -> dict:

@@ -64,6 +64,11 @@ class Job:
         """Outside the job's folder, since Snakemake deletes a failed job's outputs."""
         return Path("results") / self.scale / "checkpoints" / f"{self.id}.pt"
 
+    @property
+    def unfinished(self) -> Path:
+        """Where a training run shows how far it is; gone when it is finished (sharpness.progress)."""
+        return Path("results") / self.scale / "unfinished" / self.id
+
     def is_finished(self) -> bool:
         """Whether its files are there; `read` also checks them."""
         return all(file.exists() for file in self.files)

@@ -42,6 +42,11 @@ def log(scale: str, job: str) -> Path:
     return results(scale) / "logs" / f"{job}.log"
 
 
+def tracking(scale: str, tracker: str) -> Path:
+    """What a tracker (sharpness.training.tracking) keeps of the scale's runs."""
+    return results(scale) / "tracking" / tracker
+
+
 def folder(text: str) -> Path:
     """A folder that config/ names, with ~ as the home folder.
 

@@ -5,11 +5,9 @@ It is for a machine that is there for a while only: a notebook service, a preemp
 
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,8 @@ from sharpness import paths
 from sharpness.errors import UserError
 from sharpness.evidence.formatting import duration
 from sharpness.jobs import Job
+from sharpness.progress import PATIENCE
+from sharpness.status import collect
 from sharpness.study import Study
 
 # Before the end of the time runs are asked to stop, so that their checkpoints are written by then (seconds).
@@ -76,25 +76,18 @@ def work(study: Study, minutes: float, at_once: int, options: list[str]) -> int:
 
 
 def remaining(study: Study, at_once: int) -> str:
-    """How many runs are finished and missing, and the time that these take if they are like finished ones.
-
-    Raises:
-        UserError: a finished run's files are not what it wrote.
-    """
-    seconds = defaultdict(list)
-    for job in study.runs.values():
-        if job.is_finished():
-            seconds[_kind(job)].append(job.read()["cost"]["seconds"])
-    missing = [job for job in study.runs.values() if not job.is_finished()]
-    text = f"scale {study.scale}: {len(study.runs) - len(missing)} of {len(study.runs)} runs are finished"
+    """How many runs are finished and missing, and the time that these take at the speeds measured so far."""
+    status = collect(study)
+    missing = sum(not state.is_finished for state in status.runs)
+    text = f"scale {study.scale}: {len(study.runs) - missing} of {len(study.runs)} runs are finished"
     if not missing:
         return text
-    known = [statistics.median(seconds[_kind(job)]) for job in missing if _kind(job) in seconds]
-    text += f", {len(missing)} remain"
-    if known:
-        text += f"; {len(known)} of them take about {duration(sum(known) / at_once)}, {at_once} at a time"
-    if len(known) < len(missing):
-        text += f"; {len(missing) - len(known)} are of kinds that none has finished of"
+    text += f", {missing} remain"
+    seconds, unknown = status.seconds_left(at_once)
+    if seconds:
+        text += f"; about {duration(seconds)} left, {at_once} at a time"
+    if unknown:
+        text += f"; {unknown} are of kinds of which none has finished an epoch"
     return text
 
 
@@ -121,12 +114,6 @@ def _outcome(study: Study, identity: str, code: int) -> str:
     return lines[-1] if lines else f"{identity}: ended with status {code} and said nothing"
 
 
-def _kind(job: Job) -> tuple:
-    """What decides how long a run takes."""
-    when = (value for key, value in job.spec.items() if key.startswith("when_"))
-    return job.spec["network"], job.spec["optimizer"], job.spec["epochs"], *when
-
-
 def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
@@ -137,7 +124,7 @@ def _alone() -> Iterator[None]:
     Path(".snakemake").mkdir(exist_ok=True)
     lock = FileLock(".snakemake/running.lock")
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=PATIENCE)
     except Timeout:
         raise UserError(f"snakemake or another `sharpness work` is running in {os.getcwd()}; wait for it") from None
     try:

@@ -18,6 +18,8 @@ rule train:
         device=config["device"],
         runs_per_gpu=config["runs_per_gpu"],
         cuda_graph="--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph",
+        tracking=config["tracking"],
     shell:
         "python -m sharpness train --scale {params.scale:q} --run {wildcards.run_id} --data-dir {params.data_dir:q}"
-        " --device {params.device} --runs-per-gpu {params.runs_per_gpu} {params.cuda_graph} > {log:q} 2>&1"
+        " --device {params.device} --runs-per-gpu {params.runs_per_gpu} {params.cuda_graph}"
+        " --tracking {params.tracking} > {log:q} 2>&1"

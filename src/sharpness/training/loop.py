@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,7 @@ def train(
     checkpoint: CheckpointFile,
     cuda_graph: bool = False,
     show_progress: bool = False,
+    watch: Callable[[list[dict[str, float]], float], None] | None = None,
 ) -> Outcome:
     """Train one run from its spec, or from its checkpoint on; the seed decides everything.
 
@@ -63,6 +65,7 @@ def train(
             middle of one when SIGTERM or SIGINT asks the run to stop.
         cuda_graph: on a GPU, replay each step as one CUDA graph.
         show_progress: show a progress bar of epochs.
+        watch: called with the history and the seconds so far, before the first step and after every epoch.
 
     Raises:
         SettingError: a setting of the network, the optimizer, the loss or the batch is impossible, alone or with the
@@ -104,6 +107,8 @@ def train(
         _set_random_state(saved["random"], device)
         seconds, cpu_seconds = saved["seconds"], saved["cpu_seconds"]
         logits.copy_(saved["logits"])
+    if watch:
+        watch(history, seconds)
 
     started, status = time.monotonic(), COMPLETED
     epochs = tqdm(
@@ -134,6 +139,8 @@ def train(
             }
             history.append(row)
             done = 0
+            if watch:
+                watch(history, seconds + time.monotonic() - started)
             epochs.update()
             epochs.set_postfix(test_accuracy=f"{row['test_accuracy']:.4f}")
             if not (math.isfinite(row["train_loss"]) and math.isfinite(row["test_loss"])):

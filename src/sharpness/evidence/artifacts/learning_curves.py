@@ -46,8 +46,8 @@ class LearningCurves(ShowsExperiment, Figure):
         return f"seed {self.seed if self.seed in seeds else seeds[0]}"
 
     def data(self, study: Study) -> pd.DataFrame:
-        """For each method and radius the curve of the seed shown, that of every seed that diverged, and, where two
-        seeds or more have completed, their mean, minimum and maximum by epoch.
+        """For each method and radius the curve of the seed shown, that of every seed that diverged or is not
+        finished, and, where two seeds or more have completed, their mean, minimum and maximum by epoch.
 
         Returns:
             The columns label, method, rho, curve ("seed 42", "mean", "minimum", "maximum"), seeds (how many are behind
@@ -62,9 +62,10 @@ class LearningCurves(ShowsExperiment, Figure):
         for (method, rho), group in histories.groupby(["method", "rho"], sort=False, dropna=False):
             completed = group[group["status"] == COMPLETED]
             seeds, survivors = group["seed"].nunique(), completed["seed"].nunique()
-            label = titles.method(study, method, rho) + _diverged(seeds - survivors, seeds)
+            lost = group.loc[group["status"] == DIVERGED, "seed"].nunique()
+            label = titles.method(study, method, rho) + _diverged(lost, seeds)
             for seed, run in group.groupby("seed"):
-                if f"seed {seed}" == shown or (run["status"] == DIVERGED).all():
+                if f"seed {seed}" == shown or (run["status"] != COMPLETED).all():
                     curves.append(run.assign(label=label, curve=f"seed {seed}", seeds=1))
             if survivors > 1:
                 epochs = completed.groupby(["method", "rho", "status", "epoch", "learning_rate"], dropna=False)
