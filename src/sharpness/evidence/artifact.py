@@ -45,6 +45,7 @@ class Artifact(ABC):
 
     prefix: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
+    judges: ClassVar[bool] = False  # whether it depends on the claims and their quantities too
     Published: ClassVar[type | None] = None
 
     def check(self, study: Study) -> None:  # noqa: B027 - a kind that refers to nothing has nothing to check

@@ -46,9 +46,10 @@ def fill_in(study: Study, manifest: dict, findings: list[str]) -> str:
         "data_title": MARKDOWN.text(study.settings["dataset"]["title"]),
     }
     writer = _Writer(study, context, environment)
+    page_one = writer.render("page_one.md")
     texts = {name: writer.render(f"sections/{name}.md") for name in study.sections}
     sections = [writer.section(name, text) for name, text in texts.items()]
-    return _numbered(writer.render("report.md", sections=sections))
+    return _numbered(writer.render("report.md", page_one=page_one, sections=sections))
 
 
 class _Writer:
@@ -71,7 +72,8 @@ class _Writer:
         judged = self.context["claims"]
         claims = [row for row in judged["rows"] + judged["theory"] if row["section"] == name]
         predicted = name in self.study.theory
-        end = self.render("section_end.md", judged=claims, predicted=predicted, cost=self._cost(jobs))
+        made = [artifact.name for artifact in artifacts if artifact.jobs(self.study)]
+        end = self.render("section_end.md", judged=claims, predicted=predicted, made=made, cost=self._cost(jobs))
         return "\n\n".join([text, *rest, end])
 
     def _cost(self, jobs: set[str]) -> dict:
