@@ -200,9 +200,11 @@ class Figure(Artifact):
         with style.paper():
             drawing = self.draw(study, data)
             style.settle(drawing)
+            hover = self.hover(study, drawing, data)
+            style.name_curves(drawing, {series["label"]: series["colour"] for one in hover for series in one["series"]})
             for suffix in self.suffixes:
                 style.save(drawing, self.file(study.scale, suffix))
-            return {"caption": MARKDOWN.text(self.caption(study)), "hover": self.hover(study, drawing, data)}
+            return {"caption": MARKDOWN.text(self.caption(study)), "hover": hover}
 
 
 @dataclass(frozen=True, kw_only=True)

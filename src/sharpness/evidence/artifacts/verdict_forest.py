@@ -1,4 +1,4 @@
-"""The verdicts as a forest plot: for each part of each finding its effect, its interval, and where it would be right."""
+"""The verdicts as a forest plot: for each part of each finding its effect, its interval and what matters."""
 
 import textwrap
 from dataclasses import dataclass, replace
@@ -91,9 +91,9 @@ class VerdictForest(Figure):
 
     def caption(self, study: Study) -> str:
         return (
-            f"{self.title}, {titles.training(study)}: each part's effect with its {100 * study.level:g} % interval, grey "
-            f"where it is as the finding says. Means are divided by the smallest effect that matters; at the right they "
-            f"are as measured (accuracies in points)."
+            f"{self.title}, {titles.training(study)}: each part's effect with its {100 * study.level:g} % interval, "
+            f"grey where it is as the finding says. Means are divided by the smallest effect that matters; at the "
+            f"right they are as measured (accuracies in points)."
         )
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:

@@ -77,7 +77,7 @@ def deviations(study: Study) -> list[dict]:
 
 
 def images(study: Study) -> dict | None:
-    """How many training images a run sees here, and in the original: training_images × epochs of each; None if unknown."""
+    """How many training images a run sees, here and in the original: images, epochs, seen; None if unknown."""
     if ORIGINAL not in scale_names():
         return None
     sizes = {}
