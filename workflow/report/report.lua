@@ -24,7 +24,9 @@ local function scrolling(table)
   table.identifier, table.caption = "", { long = {} }
   classed(table)
   local name = pandoc.utils.stringify(caption.long):match("^[^.]*")
-  local box = pandoc.Div({ table }, { class = "scroll", tabindex = "0", role = "region", ["aria-label"] = name })
+  -- Pairs, as the keys of a Lua table have no order of their own.
+  local said = { { "tabindex", "0" }, { "role", "region" }, { "aria-label", name } }
+  local box = pandoc.Div({ table }, pandoc.Attr("", { "scroll" }, said))
   return pandoc.Figure({ box }, caption, { id = identifier, class = "table" })
 end
 
