@@ -27,7 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.copytree(ROOT / "workflow/schemas", tmp_path / "workflow/schemas")
-    shutil.copytree(ROOT / SECTIONS, tmp_path / SECTIONS)
+    shutil.copytree(ROOT / "workflow/report", tmp_path / "workflow/report")
     return tmp_path
 
 
@@ -260,7 +260,10 @@ FAULTS = [
     ({"artifacts.table1.title": GONE}, "artifacts.table1 lacks the key 'title'; add it"),
     ({"artifacts.table9": BALLS}, "artifacts.table9 is a figure; name it figure and a number"),
     ({"artifacts.figure9": METHODS}, "artifacts.figure9 is a table; name it table and a number"),
-    ({"artifacts.picture1": BALLS}, "unknown key 'picture1' in artifacts; names match ^(table|figure|forest)[1-9][0-9]*$"),
+    (
+        {"artifacts.picture1": BALLS},
+        "unknown key 'picture1' in artifacts; names match ^(table|figure|forest)[1-9][0-9]*$",
+    ),
     # What a kind of artifact can't show.
     ({"artifacts.figure4.network": GONE},
      "artifacts.figure4: shows one network, but its experiment trains resnet, wide_resnet, pyramidnet, vgg; "
@@ -368,6 +371,19 @@ def test_a_section_that_quotes_what_the_study_lacks_is_refused(project, text, me
     with (project / SECTIONS / "radius.md").open("a", encoding="utf-8") as file:
         file.write(f"\n{text}\n")
     assert refusal(lambda: load_study("laptop")).startswith(f"{SECTIONS}/radius.md {message}")
+
+
+def test_page_one_must_be_there_and_quote_what_is_of_the_study(project):
+    page_one = project / "workflow/report/page_one.md"
+    page_one.write_text('{{ show("forest3") }}')
+    with pytest.raises(
+        UserError, match=r"page_one\.md quotes forest3: unknown artifact 'forest3'; did you mean 'forest"
+    ):
+        load_study("smoke", project)
+
+    page_one.unlink()
+    with pytest.raises(UserError, match=r"workflow/report: workflow/report/page_one\.md cannot be read .*; write it"):
+        load_study("smoke", project)
 
 
 def test_a_section_whose_file_is_gone_is_refused(project):
