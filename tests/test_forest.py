@@ -88,4 +88,4 @@ def test_a_part_that_was_not_measured_says_why_and_is_drawn_without_a_mark(study
 
     record = json.loads(forest.record(study.scale).read_text(encoding="utf-8"))
     assert record["facts"]["because"]["F3"].endswith("at 30 % of the epochs: run x is missing")
-    assert "not measured" in forest.file(study.scale, "svg").read_text(encoding="utf-8")
+    assert "unmeasured" in forest.file(study.scale, "svg").read_text(encoding="utf-8")

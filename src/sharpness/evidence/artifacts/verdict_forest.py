@@ -56,6 +56,10 @@ class VerdictForest(Figure):
         theory = self.section in study.theory
         return replace(study, claims=[claim for claim in study.claims if (claim.section in study.theory) == theory])
 
+    def _setting(self, study: Study) -> str:
+        """What its jobs have in common: those of Part II train on no data set."""
+        return study.settings["title"] if self.section in study.theory else titles.training(study)
+
     def jobs(self, study: Study) -> list[Job]:
         """All of its part of the report: what a claim measures need not be shown by a table or figure."""
         theory = self.section in study.theory
@@ -91,7 +95,7 @@ class VerdictForest(Figure):
 
     def caption(self, study: Study) -> str:
         return (
-            f"{self.title}, {titles.training(study)}: each part's effect with its {100 * study.level:g} % interval, "
+            f"{self.title}, {self._setting(study)}: each part's effect with its {100 * study.level:g} % interval, "
             f"grey where it is as the finding says. Means are divided by the smallest effect that matters; at the "
             f"right they are as measured (accuracies in points)."
         )
@@ -115,7 +119,7 @@ class VerdictForest(Figure):
         blocks = [(measure, list(rows)) for measure, rows in groupby(data.itertuples(), key=lambda row: row.measure)]
         height = TITLE + sum(_height(rows) + AXIS for _, rows in blocks) + LEGEND
         drawing = Drawing(figsize=(style.COLUMN, height))
-        drawing.text(0.02, 1 - 0.04 / height, titles.training(study), va="top", fontsize=7, parse_math=False)
+        drawing.text(0.02, 1 - 0.04 / height, self._setting(study), va="top", fontsize=7, parse_math=False)
         parts = {part.name: part for claim in study.claims for part in claim.parts}
         bottom = height - TITLE
         for measure, rows in blocks:
@@ -209,7 +213,7 @@ def _scale(axes: "Axes", measure: str, rows: list) -> None:
     ticks = np.array([*-powers[::-1], 0, *powers])
     ticks = ticks[(ticks > low) & (ticks < high)]
     axes.set_xlim(low, high)
-    crowded = len(ticks) > 6  # then the outermost alone of those beyond ±1 are named
+    crowded = len(ticks) > 5  # then the outermost alone of those beyond ±1 are named
     named = [tick for tick in ticks if abs(tick) <= 1 or not crowded or tick in (ticks[0], ticks[-1])]
     axes.set_xticks(ticks, [f"{tick:g}".replace("-", MARKDOWN.minus) if tick in named else "" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
@@ -253,7 +257,7 @@ def _draw_block(axes: "Axes", rows: list, parts: dict[str, Part]) -> None:
 
 def _value(part: Part, row) -> str:
     if not np.isfinite(row.effect):
-        return "not measured"
+        return "unmeasured"
     if row.measure == SHARE:
         return f"{round(row.effect * row.n)} of {row.n}"
     return part.quantity.written(row.effect)
