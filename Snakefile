@@ -52,7 +52,7 @@ wildcard_constraints:
     run_id="|".join(map(re.escape, STUDY.runs)),
     problem_id="|".join(re.escape(job.id) for job in STUDY.problems.values()),
     table="|".join(name for name in STUDY.artifacts if name.startswith("table")),
-    figure="|".join(name for name in STUDY.artifacts if name.startswith("figure")),
+    figure="|".join(name for name in STUDY.artifacts if not name.startswith("table")),
 
 
 # One Snakemake at a time. Its own lock outlives it when it is killed, so the profile turns that off; the operating

@@ -148,7 +148,7 @@ NAMES = [
     (STUDY, {"sections.0": "questions\n"}, "sections.0 is 'questions\\n'; it must match ^[a-z][a-z0-9-]"),
     (STUDY, {"sections.0": "../questions"}, "sections.0 is '../questions'; it must match"),
     (STUDY, {"theory.0": "{x}"}, "theory.0 is '{x}'; it must match"),
-    (STUDY, {"artifacts.picture1": BALLS}, "unknown key 'picture1' in artifacts; names match ^(table|figure)"),
+    (STUDY, {"artifacts.picture1": BALLS}, "unknown key 'picture1' in artifacts; names match ^(table|figure|forest)"),
     (STUDY, {"artifacts.figure01": BALLS}, "unknown key 'figure01' in artifacts; names match"),
     (STUDY, {"artifacts.figure20\n": BALLS}, "unknown key 'figure20\\n' in artifacts; names match"),
     (STUDY, {"artifacts.table1000": METHODS}, "unknown key 'table1000' in artifacts; names match"),

@@ -23,7 +23,7 @@ SCALE, EXTENDING = "config/scales/laptop.yaml", "config/scales/smoke.yaml"  # sm
 
 def copy_configuration(folder: Path) -> Path:
     shutil.copytree(ROOT / "config", folder / "config")
-    for name in ("schemas", "report/sections"):
+    for name in ("schemas", "report"):
         shutil.copytree(ROOT / "workflow" / name, folder / "workflow" / name)
     return folder
 
@@ -233,7 +233,7 @@ def loads_or_refuses(project: Path) -> None:
         load_study("smoke", project)
     except UserError as error:
         refusal = str(error)
-    named = (*FILES, "config/scales/", "workflow/report/sections/")  # a section may show what is not there any more
+    named = (*FILES, "config/scales/", "workflow/report/")  # a section may show what is not there any more
     assert refusal is None or any(file in refusal for file in named)
     assert refusal is None or len(refusal.splitlines()) == 1
 

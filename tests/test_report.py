@@ -1,5 +1,6 @@
 """The report: its numbers are those of the files under results/, both outputs are whole, and what is wrong is said."""
 
+import base64
 import json
 import math
 import re
@@ -97,13 +98,36 @@ def test_every_link_within_the_page_has_its_target_and_no_name_is_given_twice(pa
 def test_the_page_needs_no_other_file(page):
     assert len(page.sources) >= 5
     assert all(source.startswith("data:") for source in page.sources)
-    assert [link for link in page.links if not link.startswith("#")] == []
+    beyond = [link for link in page.links if not link.startswith("#")]
+    assert all(link.startswith("data:text/csv;base64,") for link in beyond)
+
+
+def test_the_page_has_the_csv_of_every_figure(study, page):
+    links = {attributes["download"]: attributes["href"] for _, attributes in page.tags if "download" in attributes}
+
+    figures = [artifact for artifact in study.artifacts.values() if "svg" in artifact.suffixes]
+    assert list(links) == ["forest1.csv", *(f"figure{number}.csv" for number in range(1, 6))]
+    for artifact in figures:
+        content = base64.b64decode(links[f"{artifact.name}.csv"].partition(",")[2])
+        assert content == artifact.file(study.scale, "csv").read_bytes()
+
+
+def test_the_page_s_policy_lets_nothing_in_but_what_is_in_it(page):
+    [policy] = [attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes]
+    allowed = dict(entry.split(" ", 1) for entry in policy.split("; "))
+
+    assert allowed.pop("default-src") == allowed.pop("base-uri") == allowed.pop("form-action") == "'none'"
+    assert allowed.pop("img-src") == "data:"
+    assert all(source.startswith("'sha256-") for sources in allowed.values() for source in sources.split())
+    names = {name for _, attributes in page.tags for name in attributes}
+    assert "style" not in names
+    assert not [name for name in names if name.startswith("on")]
 
 
 def test_the_page_has_every_table_and_figure_with_an_alternative_text(page):
     assert {f"figure{number}" for number in range(1, 6)} | {"table1", "table2", "table3"} <= set(page.identifiers)
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 5
+    assert len(images) == 6, "five figures and the forest plot"
     assert all(len(image["alt"]) > 20 for image in images)
 
 
@@ -172,6 +196,42 @@ def test_a_verdict_is_the_one_of_claims_csv(study):
     [row] = [line for line in text.splitlines() if line.startswith("| **F2**")]
     assert "{.verdict .contradicted}" in row
     assert "F2 is [contradicted]{.verdict .contradicted}" in section_of(text, "radius")
+
+
+def page_one_of(text):
+    """What the report's Markdown puts before its sections."""
+    return text.partition("\nsummary: |")[2].partition("\n---\n")[0]
+
+
+def test_page_one_has_each_finding_with_its_verdict_and_what_decides_it(study):
+    text = page_one_of(text_of(study))
+    judged = pd.read_csv(paths.claims("smoke")).set_index("claim")["verdict"]
+
+    assert "![**Forest plot 1.**" in text
+    for claim in study.claims:
+        assert f"[**{claim.name}**](#{claim.section}) [{judged[claim.name]}]{{.verdict" in text
+    assert "A training run here sees 6,144 images (512 in 12 epochs), 1/1628 of the original's 10,000,000" in text
+    assert "`snakemake --cores all forest1 --config scale=smoke`" in text
+
+
+def test_page_one_s_numbers_are_those_of_its_file(study):
+    edit_record(
+        study, "forest1", lambda record: record["facts"]["because"].update(F5="aSAM ends 7.77 points above SGD")
+    )
+
+    assert "ASAM ends 7.77 points above SGD." in page_one_of(text_of(study))
+
+
+def test_how_many_images_a_run_sees_is_not_said_of_data_whose_number_is_not_known(study):
+    assert context.images(study)["original"] == {"images": 50_000, "epochs": 200, "seen": 10_000_000}
+
+    study.settings["dataset"] = {"name": "image_folder", "title": "own"}
+
+    assert context.images(study) is None
+
+
+def test_a_section_ends_with_the_command_that_makes_it_again(study):
+    assert "`snakemake --cores all table1 figure1 --config scale=smoke`" in section_of(text_of(study), "radius")
 
 
 def test_what_is_wrong_with_the_results_is_said_in_a_badge(study):

@@ -1,5 +1,7 @@
 """report.html in a real browser: it works alone, on a phone, in the dark, and with and without JavaScript."""
 
+import json
+import re
 import shutil
 
 import finished
@@ -98,14 +100,20 @@ def open_report(browser, study):
     assert sum(url.startswith("file:") for url in requests) == len(contexts)
 
 
+def unfold(page):
+    """Open the appendix, as a reader does."""
+    page.locator("summary").click()
+
+
 @pytest.mark.parametrize(
     "options", [DESKTOP, PHONE, DARK, WITHOUT_SCRIPT], ids=["desktop", "phone", "dark", "no script"]
 )
 def test_every_figure_and_table_is_to_be_seen(open_report, options):
     page = open_report(options)
 
+    unfold(page)
     images = page.locator("figure img")
-    assert images.count() == 5
+    assert images.count() == 6
     for image in images.all():
         # Without scripts nothing can be evaluated in the page; the box is measured from outside.
         box = image.bounding_box()
@@ -118,7 +126,7 @@ def test_every_figure_and_table_is_to_be_seen(open_report, options):
 def test_the_images_are_decoded(open_report):
     sizes = open_report(DESKTOP).eval_on_selector_all("figure img", "images => images.map(i => i.naturalWidth)")
 
-    assert len(sizes) == 5
+    assert len(sizes) == 6
     assert min(sizes) > 0
 
 
@@ -150,6 +158,7 @@ def test_on_a_phone_a_wide_table_scrolls_in_its_own_box(open_report):
 def test_text_stands_out_from_its_background(open_report, scheme):
     page = open_report({**DESKTOP, "color_scheme": scheme})
 
+    unfold(page)
     contrasts = page.evaluate(CONTRASTS)
 
     assert len(contrasts) > 300
@@ -199,6 +208,7 @@ def test_powers_of_ten_sort_by_their_value_and_signs_count(open_report):
 def test_what_is_no_number_sorts_last(open_report):
     page = open_report(DESKTOP)
 
+    unfold(page)
     page.locator("#table-costs th", has_text="CPU time").get_by_role("button").click()
 
     assert column(page, "table-costs", 3)[-1] == "—"
@@ -256,3 +266,156 @@ def test_without_javascript_nothing_pretends_to_work(open_report):
     assert page.locator("button").count() == 0
     assert page.locator(".plot").count() == 0
     assert page.get_by_role("heading", name="The findings, judged").is_visible()
+
+
+# Page one
+
+
+@pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_verdicts_come_before_everything_else(open_report, study, options):
+    page = open_report(options)
+
+    verdicts, first = page.locator("#verdicts"), page.locator("main h2").first
+    assert verdicts.locator("#forest1 img").is_visible()
+    assert [item.split()[0] for item in verdicts.locator("li").all_inner_texts()] == [one.name for one in study.claims]
+    assert verdicts.bounding_box()["y"] < first.bounding_box()["y"]
+    if options is DESKTOP:
+        assert verdicts.bounding_box()["y"] < 450, "in the window before anything is scrolled"
+
+
+# What the page can do
+
+
+@pytest.mark.parametrize("options", [DESKTOP, DARK, PHONE], ids=["desktop", "dark", "phone"])
+def test_axe_finds_no_serious_violation(open_report, options):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    page = open_report(options)
+    unfold(page)
+    page.get_by_role("button", name="Enlarge Figure 1").click()
+    opened = axe.run(page).response
+    page.keyboard.press("Escape")
+    read = axe.run(page).response
+
+    found = [one for one in (*opened["violations"], *read["violations"]) if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == []
+    assert len(read["passes"]) > 20
+
+
+def test_nothing_that_is_not_the_page_s_own_runs_in_it(browser, study):
+    page = browser.new_context(**DESKTOP, offline=True).new_page()
+    refused = []
+    page.on("console", lambda message: refused.append(message.text))
+    page.goto(paths.report(study.scale)[0].resolve().as_uri())
+
+    page.evaluate("""() => {
+      const script = document.createElement("script");
+      script.textContent = "document.title = 'taken over'";
+      document.body.append(script);
+      const image = document.createElement("img");
+      image.src = "https://example.org/counter.png";
+      document.body.append(image);
+    }""")
+    page.wait_for_timeout(200)
+
+    assert page.title() != "taken over"
+    assert sum("Content Security Policy" in text for text in refused) == 2
+    page.context.close()
+
+
+def test_a_curve_is_switched_off_and_on_again(open_report):
+    page = open_report(DESKTOP)
+    image = page.locator("#figure1 img")
+    shown = page.screenshot(clip=image.bounding_box(), full_page=True)
+    toggle = page.get_by_role("group", name="Curves shown").first.get_by_role("button", name="SAM, ρ = 0.5")
+
+    toggle.focus()
+    page.keyboard.press("Space")
+    assert toggle.get_attribute("aria-pressed") == "false"
+    page.wait_for_function("document.querySelector('#figure1 img').complete")
+    assert page.screenshot(clip=image.bounding_box(), full_page=True) != shown
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    page.locator("#figure1 .plot").focus()
+    page.keyboard.press("ArrowRight")
+    values = page.locator("#figure1 [role=status]").inner_text()
+    assert "ρ = 0.5:" not in values
+    assert "ρ = 0.05:" in values
+
+    toggle.click()
+    assert toggle.get_attribute("aria-pressed") == "true"
+    page.locator("#figure1 .plot").focus()
+    page.keyboard.press("ArrowRight")
+    assert "ρ = 0.5:" in page.locator("#figure1 [role=status]").inner_text()
+
+
+def test_every_curve_that_can_be_switched_off_is_in_its_picture(study):
+    for name in ("figure1", "figure3", "figure4", "figure5"):
+        svg = study.artifact(name).file(study.scale, "svg").read_text(encoding="utf-8")
+        record = json.loads(study.artifact(name).record(study.scale).read_text(encoding="utf-8"))
+        labels = {series["label"] for panel in record["hover"] for series in panel["series"]}
+        assert {int(index) for index in re.findall(r'<g id="curve(\d+)-', svg)} == set(range(len(labels)))
+
+
+@pytest.mark.parametrize("name", ["Forest plot 1", "Figure 1", "Figure 2"])
+@pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_figure_enlarges_and_comes_back(open_report, name, options):
+    page = open_report(options)
+    image = page.locator(f"#{name.lower().replace(' plot ', '').replace(' ', '')} img")
+    small, button = image.bounding_box()["width"], page.get_by_role("button", name=f"Enlarge {name}")
+
+    button.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name=name)
+    assert dialog.locator("img").bounding_box()["width"] > 1.2 * small
+    page.keyboard.press("Escape")
+
+    assert page.locator("dialog[open]").count() == 0
+    assert image.bounding_box()["width"] == small
+    assert button.evaluate("button => button === document.activeElement")
+
+
+def test_a_figure_s_csv_can_be_taken_along(open_report, study):
+    page = open_report(DESKTOP)
+
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Figure 3 as CSV").click()
+
+    assert started.value.suggested_filename == "figure3.csv"
+    assert started.value.path().read_bytes() == study.artifact("figure3").file(study.scale, "csv").read_bytes()
+
+
+def test_on_a_wide_screen_the_contents_follow(open_report):
+    page = open_report(DESKTOP)
+
+    page.evaluate("document.getElementById('published').scrollIntoView()")
+    current = page.locator("nav a[aria-current]")
+    current.wait_for()
+
+    page.wait_for_function("document.querySelector('nav a[aria-current]')?.hash === '#published'")
+    box = page.locator("nav").bounding_box()
+    assert 0 <= box["y"] < 100
+    assert box["x"] + box["width"] < page.locator("main").bounding_box()["x"]
+
+
+def test_the_appendix_is_folded_and_opens_for_a_link_and_for_print(open_report):
+    page = open_report(DESKTOP)
+    jobs = page.locator("#table-jobs")
+    assert not jobs.is_visible()
+
+    page.evaluate("location.hash = '#table-jobs'")
+    page.wait_for_function("document.querySelector('details').open")
+    assert jobs.is_visible()
+
+    other = open_report(DESKTOP)
+    other.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert other.locator("#table-jobs").is_visible()
+
+
+def test_on_paper_there_is_nothing_to_press(open_report):
+    page = open_report(DARK)
+    page.emulate_media(media="print")
+
+    assert not page.locator("nav").is_visible()
+    assert page.locator(".tools:visible").count() == 0
+    assert page.locator("#table-jobs").bounding_box()["height"] > 100
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(253, 253, 251)"
+    assert page.pdf().startswith(b"%PDF-")

@@ -30,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.copytree(ROOT / "workflow/schemas", tmp_path / "workflow/schemas")
-    shutil.copytree(ROOT / SECTIONS, tmp_path / SECTIONS)
+    shutil.copytree(ROOT / "workflow/report", tmp_path / "workflow/report")
     return tmp_path
 
 
@@ -53,9 +53,10 @@ def test_the_full_design_has_51_runs_shared_among_artifacts(scale):
     shown = {name: [job.id for job in artifact.jobs(study)] for name, artifact in study.artifacts.items()}
     sensing = study.problems["sensing"].id
     assert shown["table3"] == shown["figure5"] == [sensing]
-    runs = {name: set(jobs) - {sensing} for name, jobs in shown.items()}
+    runs = {name: set(jobs) & set(study.runs) for name, jobs in shown.items()}
     assert {name: len(jobs) for name, jobs in runs.items()} == {
         "table1": 12, "table2": 36, "table3": 0, "figure1": 12, "figure2": 0, "figure3": 9, "figure4": 9, "figure5": 0,
+        "forest1": 51,
     }  # fmt: skip
     used = [runs[name] for name in ("table1", "table2", "figure1", "figure3", "figure4")]
     assert set().union(*used) == set(study.runs)
@@ -139,10 +140,10 @@ def test_a_changed_title_section_or_comment_renames_nothing(project):
 
 
 def test_new_semantics_rename_every_job_of_their_kind(monkeypatch):
-    before = load_study("smoke", ROOT)
+    before = load_study("smoke", ROOT, theory=False)
     monkeypatch.setattr(training, "SEMANTICS", training.SEMANTICS + 1)
     monkeypatch.setattr(matrix_sensing, "SEMANTICS", matrix_sensing.SEMANTICS + 1)
-    after = load_study("smoke", ROOT)
+    after = load_study("smoke", ROOT, theory=False)
     assert before.jobs.keys() & after.jobs.keys() == {before.problems["neuron"].id}
 
 
@@ -253,6 +254,19 @@ def test_a_section_that_quotes_what_the_study_lacks_is_refused(project, text, me
     with (project / SECTIONS / "radius.md").open("a", encoding="utf-8") as file:
         file.write(f"\n{text}\n")
     assert refusal(lambda: load_study("laptop")).startswith(f"{SECTIONS}/radius.md {message}")
+
+
+def test_page_one_must_be_there_and_quote_what_is_of_the_study(project):
+    page_one = project / "workflow/report/page_one.md"
+    page_one.write_text('{{ show("forest3") }}')
+    with pytest.raises(
+        UserError, match=r"page_one\.md quotes forest3: unknown artifact 'forest3'; did you mean 'forest"
+    ):
+        load_study("smoke", project)
+
+    page_one.unlink()
+    with pytest.raises(UserError, match=r"workflow/report: workflow/report/page_one\.md cannot be read .*; write it"):
+        load_study("smoke", project)
 
 
 def test_a_section_whose_file_is_gone_is_refused(project):

@@ -57,6 +57,7 @@ function showValues(image, panels) {
   image.replaceWith(plot);
   plot.append(image);
   const overlay = element("div", "overlay", plot);
+  plot.hiddenCurves = new Set();
   let panel = panels[0];
   let stop = -1;
 
@@ -77,7 +78,7 @@ function showValues(image, panels) {
     values.setAttribute("role", "status");
     element("strong", "", values).textContent = panel.titles[stop];
     for (const series of panel.series) {
-      if (series.y[stop] === null) continue;
+      if (series.y[stop] === null || plot.hiddenCurves.has(series.label)) continue;
       const dot = element("div", "dot", overlay);
       const [x, y] = place(panel.x[stop], series.y[stop]);
       Object.assign(dot.style, { left: `${x}px`, top: `${y}px`, background: series.colour });
@@ -129,5 +130,6 @@ function showValues(image, panels) {
 document.querySelectorAll("table").forEach(makeSortable);
 document.querySelectorAll("script.hover").forEach((script) => {
   const image = document.querySelector(`#${script.dataset.figure} img`);
+  if (image.getAttribute("aria-label")) image.alt ||= image.getAttribute("aria-label");
   showValues(image, JSON.parse(script.textContent));
 });

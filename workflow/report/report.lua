@@ -1,10 +1,32 @@
 -- What plain Markdown cannot say for each of the two outputs.
 
+-- HTML: a column's alignment is a class, as the page allows no style attributes.
+local function classed(table)
+  local function mark(rows)
+    for _, row in ipairs(rows) do
+      for column, cell in ipairs(row.cells) do
+        if table.colspecs[column][1] == "AlignRight" then
+          cell.classes:insert("number")
+        end
+      end
+    end
+  end
+  mark(table.head.rows)
+  for _, body in ipairs(table.bodies) do
+    mark(body.body)
+  end
+  table.colspecs = table.colspecs:map(function() return { "AlignDefault", nil } end)
+end
+
 -- HTML: a wide table scrolls in a box of its own, and its caption stays outside that box.
 local function scrolling(table)
   local identifier, caption = table.identifier, table.caption
   table.identifier, table.caption = "", { long = {} }
-  local box = pandoc.Div({ table }, { class = "scroll", tabindex = "0" })
+  classed(table)
+  local name = pandoc.utils.stringify(caption.long):match("^[^.]*")
+  -- Pairs, as the keys of a Lua table have no order of their own.
+  local said = { { "tabindex", "0" }, { "role", "region" }, { "aria-label", name } }
+  local box = pandoc.Div({ table }, pandoc.Attr("", { "scroll" }, said))
   return pandoc.Figure({ box }, caption, { id = identifier, class = "table" })
 end
 

@@ -10,6 +10,11 @@ def code(*packages):
 
 
 SHARED_CODE = code("evidence", "networks")  # a network's module has its title
+JUDGING = [
+    "config/claims.yaml",
+    *code("evidence/quantities"),
+    "src/sharpness/training/schedule.py",
+]
 
 
 def artifact_inputs(name):
@@ -17,11 +22,13 @@ def artifact_inputs(name):
     artifact = STUDY.artifacts[name]
     kind = type(artifact).__module__.replace(".", "/")
     predictions = code("dynamics") if artifact.section in STUDY.theory else []
+    judging = JUDGING if artifact.judges else []
     return [
         *(file for job in artifact.jobs(STUDY) for file in job.files),
         *CONFIGURATION,
         "config/published.yaml",
         *SHARED_CODE,
         *predictions,
+        *judging,
         f"src/{kind}.py",
     ]

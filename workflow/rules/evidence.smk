@@ -29,10 +29,8 @@ rule claims:
     input:
         [job.files for job in SHOWN.jobs.values()],
         CONFIGURATION,
-        "config/claims.yaml",
         SHARED_CODE,
-        code("evidence/quantities"),
-        "src/sharpness/training/schedule.py",
+        JUDGING,
     output:
         report(
             paths.claims(SCALE),

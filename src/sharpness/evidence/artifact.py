@@ -45,6 +45,7 @@ class Artifact(ABC):
 
     prefix: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
+    judges: ClassVar[bool] = False  # whether it depends on the claims and their quantities too
     Published: ClassVar[type | None] = None
 
     def check(self, study: Study) -> None:  # noqa: B027 - a kind that refers to nothing has nothing to check
@@ -199,9 +200,11 @@ class Figure(Artifact):
         with style.paper():
             drawing = self.draw(study, data)
             style.settle(drawing)
+            hover = self.hover(study, drawing, data)
+            style.name_curves(drawing, {series["label"]: series["colour"] for one in hover for series in one["series"]})
             for suffix in self.suffixes:
                 style.save(drawing, self.file(study.scale, suffix))
-            return {"caption": MARKDOWN.text(self.caption(study)), "hover": self.hover(study, drawing, data)}
+            return {"caption": MARKDOWN.text(self.caption(study)), "hover": hover}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
+from sharpness.evidence.formatting import MARKDOWN
 from sharpness.evidence.runs import read_histories, read_problem
 from sharpness.evidence.verdicts import Sample
 from sharpness.jobs import DIVERGED, Job
@@ -125,6 +126,14 @@ class Quantity(ABC):
     def describe(self, study: Study) -> str:
         """What is measured, in plain words."""
 
+    def in_words(self, study: Study, effect: float) -> str:
+        """The mean of its values as a sentence would say it; nothing if its part's own statement must do."""
+        return ""
+
+    def written(self, value: float) -> str:
+        """A value as a person writes it, with its unit."""
+        return MARKDOWN.measured(value)
+
     @abstractmethod
     def measure(self, results: Results) -> Sample:
         """Its values.
@@ -156,6 +165,11 @@ class Run:
 
     def title(self, study: Study) -> str:
         return titles.method(study, self.method, self.rho)
+
+    def in_words(self, study: Study) -> str:
+        """As the title, for the middle of a sentence, "SAM at ρ = 0.05", which no line breaks in the radius."""
+        title = study.methods[self.method]["title"]
+        return title if self.rho is None else f"{title} at ρ\u00a0=\u00a0{self.rho:g}"
 
 
 def _name(network: str, run: dict) -> str:

@@ -139,6 +139,15 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
+def name_curves(figure: Figure, colours: dict[str, str]) -> None:
+    """Give all that has a curve's colour an id in the SVG, "curve0-…", by which the page switches that curve off."""
+    indices = {to_hex(colour): index for index, colour in enumerate(colours.values())}
+    for number, artist in enumerate(artist for axes in figure.axes for artist in (*axes.lines, *axes.collections)):
+        own = [artist.get_color()] if isinstance(artist, Line2D) else artist.get_facecolor()
+        if len(own) and to_hex(own[0]) in indices:
+            artist.set_gid(f"curve{indices[to_hex(own[0])]}-{number}")
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's suffix (pdf, png, svg), the same bytes each time."""
     kind = path.suffix.removeprefix(".")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sharpness.evidence import titles
+from sharpness.evidence.formatting import MARKDOWN
 from sharpness.evidence.quantity import Quantity, Results, Run
 from sharpness.evidence.verdicts import Sample
 from sharpness.jobs import DIVERGED
@@ -30,6 +31,14 @@ class AccuracyDifference(Quantity):
     def describe(self, study: Study) -> str:
         first, second = self.first.title(study), self.second.title(study)
         return f"final test accuracy of {first}, minus that of {second}, on {titles.network(self.network)}"
+
+    def in_words(self, study: Study, effect: float) -> str:
+        first, second = self.first.in_words(study), self.second.in_words(study)
+        side = "above" if effect >= 0 else "below"
+        return f"{first} ends {abs(100 * effect):.2f} points {side} {second} on {titles.network(self.network)}"
+
+    def written(self, value: float) -> str:
+        return f"{MARKDOWN.signed(100 * value, 2)}"
 
     def measure(self, results: Results) -> Sample:
         first, second = (results.histories(run.of(results.study, self.network)) for run in (self.first, self.second))

@@ -45,6 +45,13 @@ class LossDrop(Quantity):
             f"{self.run.title(study)}, on {titles.network(self.network)}"
         )
 
+    def in_words(self, study: Study, effect: float) -> str:
+        side = "more" if effect >= 0 else "less"
+        return (
+            f"at {100 * self.milestone:g} % of the epochs ln(test loss) of {self.run.in_words(study)} falls by "
+            f"{abs(effect):.3f} {side} than it usually changes in an epoch"
+        )
+
     def measure(self, results: Results) -> Sample:
         epochs = results.study.settings["epochs"]
         first = next(epoch for epoch in range(2, epochs + 2) if drops(epoch - 1, epochs, [self.milestone]))

@@ -41,6 +41,7 @@ def read_context(study: Study) -> dict:
         "data_citation": registry.constants("datasets", study.settings["dataset"]["name"])["CITATION"],
         "deviations": deviations(study),
         "badge": badge(study),
+        "images": images(study),
         "radii": {name: _radii(study, name) for name in study.methods},
         "classes": classes,
         "uniform_loss": uniform_loss(study.training["label_smoothing"], classes) if classes else None,
@@ -74,6 +75,22 @@ def deviations(study: Study) -> list[dict]:
         for what in here
         if here[what] != original.get(what)
     ]
+
+
+def images(study: Study) -> dict | None:
+    """How many training images a run sees, here and in the original: images, epochs, seen; None if unknown."""
+    if ORIGINAL not in scale_names():
+        return None
+    sizes = {}
+    for name, settings in (("here", study.settings), ("original", read_scale(ORIGINAL, Path()))):
+        dataset, epochs = settings["dataset"], settings["epochs"]
+        known = registry.constants("datasets", dataset["name"])
+        own = known.get("TRAINING_IMAGES") or known.get("SHAPE", {}).get("train_images")
+        count = dataset.get("training_images", own)
+        if count is None:
+            return None
+        sizes[name] = {"images": count, "epochs": epochs, "seen": count * epochs}
+    return sizes
 
 
 def uniform_loss(smoothing: float, classes: int) -> float:

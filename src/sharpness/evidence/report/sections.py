@@ -1,5 +1,6 @@
 """Filling in the report's templates: the sections in the study's order, then the frame around them."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -46,9 +47,10 @@ def fill_in(study: Study, manifest: dict, findings: list[str]) -> str:
         "data_title": MARKDOWN.text(study.settings["dataset"]["title"]),
     }
     writer = _Writer(study, context, environment)
+    page_one = writer.render("page_one.md")
     texts = {name: writer.render(f"sections/{name}.md") for name in study.sections}
     sections = [writer.section(name, text) for name, text in texts.items()]
-    return _numbered(writer.render("report.md", sections=sections))
+    return _numbered(writer.render("report.md", page_one=page_one, sections=sections))
 
 
 class _Writer:
@@ -71,7 +73,8 @@ class _Writer:
         judged = self.context["claims"]
         claims = [row for row in judged["rows"] + judged["theory"] if row["section"] == name]
         predicted = name in self.study.theory
-        end = self.render("section_end.md", judged=claims, predicted=predicted, cost=self._cost(jobs))
+        made = [artifact.name for artifact in artifacts if artifact.jobs(self.study)]
+        end = self.render("section_end.md", judged=claims, predicted=predicted, made=made, cost=self._cost(jobs))
         return "\n\n".join([text, *rest, end])
 
     def _cost(self, jobs: set[str]) -> dict:
@@ -101,12 +104,15 @@ class _Writer:
             return f"{record['body']}\n: {caption} {{#{name}}}\n"
         picture = artifact.file(self.study.scale, "svg")
         image = f'![{caption}]({picture}){{#{name} alt="{record["label"]}; its values are in {name}.csv."}}\n'
-        if not record["hover"]:
-            return image
-        data = (
-            f'<script type="application/json" class="hover" data-figure="{name}">{embedded(record["hover"])}</script>'
-        )
-        return f"{image}\n```{{=html}}\n{data}\n```\n"
+        return f"{image}\n```{{=html}}\n{_tools(name, artifact.file(self.study.scale, 'csv'), record)}\n```\n"
+
+
+def _tools(name: str, csv: Path, record: dict) -> str:
+    """What the page offers below a figure: its CSV, and for the scripts the points of its curves."""
+    content = base64.b64encode(csv.read_bytes()).decode()
+    link = f'<a download="{name}.csv" href="data:text/csv;base64,{content}">{record["label"]} as CSV</a>'
+    hover = f'<script type="application/json" class="hover" data-figure="{name}">{embedded(record["hover"])}</script>'
+    return f'<p class="tools" data-figure="{name}">{link}</p>{hover if record["hover"] else ""}'
 
 
 def _number(name: str) -> str:

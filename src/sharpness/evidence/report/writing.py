@@ -1,5 +1,9 @@
 """Writing the report: one Markdown source as a self-contained HTML page and as PDF."""
 
+import base64
+import hashlib
+import re
+
 import pypandoc
 import typst
 
@@ -8,6 +12,13 @@ from sharpness.evidence import manifest
 from sharpness.evidence.report.sections import SOURCES, fill_in
 from sharpness.evidence.verify import check
 from sharpness.study import Study
+
+# What report.html has in the place of its Content-Security-Policy, which depends on all that is in the page.
+POLICY = "THE-POLICY-OF-THIS-PAGE"
+INLINE = {
+    "style": re.compile(r'<style type="text/css">(.*?)</style>', re.DOTALL),
+    "script": re.compile(r"<script>(.*?)</script>", re.DOTALL),
+}
 
 
 def write_report(study: Study) -> None:
@@ -28,8 +39,11 @@ def write_report(study: Study) -> None:
 
 
 def to_html(markdown: str) -> str:
-    """The report's Markdown as one HTML page that needs no other file: style, script and figures are inside."""
-    return _pandoc(
+    """The report's Markdown as one HTML page that needs no other file: style, script and figures are inside.
+
+    Its Content-Security-Policy allows nothing from outside, and of styles and scripts those alone that are in it.
+    """
+    page = _pandoc(
         markdown,
         "html5",
         f"--template={SOURCES / 'report.html'}",
@@ -40,6 +54,16 @@ def to_html(markdown: str) -> str:
         "--toc",
         "--toc-depth=2",
     )
+    return page.replace(POLICY, _policy(page))
+
+
+def _policy(page: str) -> str:
+    """What a page may load and run: the images within it, and its own styles and scripts, by their hashes."""
+    allowed = {"default-src": "'none'", "img-src": "data:", "base-uri": "'none'", "form-action": "'none'"}
+    for name, found in INLINE.items():
+        digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found.findall(page)]
+        allowed[f"{name}-src"] = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return "; ".join(f"{name} {sources}" for name, sources in allowed.items())
 
 
 def to_pdf(markdown: str) -> bytes:
