@@ -13,22 +13,19 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
-# Jobs run under the interpreter that runs Snakemake, with the package as it is in src/.
-SOURCE = os.path.join(workflow.basedir, "src")
-os.environ.update(
-    PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]),
-    PYTHONPATH=os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])]),
-)
-sys.path.insert(0, SOURCE)
+sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from sharpness import paths
 from sharpness.errors import UserError
 from sharpness.scales import scale_files
 from sharpness.config import check_config, load_config
+from sharpness.source import environment
 from sharpness.study import load_study
 
-# Read here rather than by `configfile:`, which does not say in which line a file is broken.
+# Jobs run under the interpreter that runs Snakemake, with the package as it is in src/. The configuration is read here
+# rather than by `configfile:`, which does not say in which line a file is broken.
 try:
+    os.environ.update(environment())
     config.update({**load_config(), **config})
     check_config(config)
     STUDY = load_study(config["scale"], theory=True)

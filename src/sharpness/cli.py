@@ -12,7 +12,10 @@ from sharpness import __version__
 from sharpness.config import check_config, load_config
 from sharpness.errors import UserError, is_out_of_memory, unknown
 from sharpness.scales import scale_names
+from sharpness.source import check_source
 from sharpness.study import load_run, load_study
+
+AS_BEFORE = ", the same result as before"
 
 # Each verb imports what it needs when it runs: help must not wait for torch, nor a figure either.
 
@@ -21,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 after a fault that one line explains, 128 + signal."""
     try:
         options = _parser().parse_args(arguments)
+        check_source()
         return options.verb(options) or 0
     except UserError as error:
         fault = str(error)
@@ -44,7 +48,7 @@ def _train(options: argparse.Namespace) -> int:
     config = _config(options)
     job, dataset = load_run(options.scale, options.run)
     try:
-        outcome = run_training(
+        outcome, repeated = run_training(
             job, dataset, Path(config["data_dir"]), config["device"], config["runs_per_gpu"], config["cuda_graph"]
         )
     except Interrupted as interruption:
@@ -53,7 +57,7 @@ def _train(options: argparse.Namespace) -> int:
     last = outcome.history[-1]
     print(
         f"{job.id}: {outcome.status} after {last['epoch']} epochs, test accuracy {last['test_accuracy']:.4f}, "
-        f"test loss {last['test_loss']:.4f}, {outcome.seconds:.1f} s"
+        f"test loss {last['test_loss']:.4f}, {outcome.seconds:.1f} s{AS_BEFORE if repeated else ''}"
     )
     return 0
 
@@ -84,7 +88,8 @@ def _compute(options: argparse.Namespace) -> None:
     problems = {job.id: job for job in study.problems.values()}
     if options.job not in problems:
         raise unknown("problem", options.job, problems, f"scale {options.scale}")
-    compute(problems[options.job])
+    if compute(problems[options.job]):
+        print(f"{options.job}: computed{AS_BEFORE}")
 
 
 def _data(options: argparse.Namespace) -> None:

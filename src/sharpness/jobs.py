@@ -4,8 +4,11 @@ A job is its spec, one flat JSON object. Its id is a readable slug with a short 
 version of the semantics, so a changed setting is a new path, and equal jobs are one job, whoever asks for them.
 """
 
+import csv
 import hashlib
+import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,6 +85,26 @@ class Job:
         run = {**description, "status": status, **more, "provenance": provenance, "cost": cost}
         files.write_json(self.run, {**run, "sha256": files.sha256(self.data)})
 
+    def has_result(self, data: str, status: str, **more: object) -> bool:
+        """Whether the job was finished before, and with this very result; takes what `write` takes, but for the costs.
+
+        Columns of a table that the recorded one lacks, as quantities have been added since, are no difference.
+
+        Raises:
+            UserError: as `read`, or it was finished with another result, which stays.
+        """
+        if not self.is_finished():
+            return False
+        run, recorded = self.read(), self.data.read_text(encoding="utf-8")
+        now = {"status": status, **more}
+        found = [f"{key} is {value!r} and was {run.get(key)!r}" for key, value in now.items() if run.get(key) != value]
+        if found := [*found, *_differences(recorded, data)]:
+            raise UserError(
+                f"{self.data}: repeated, the job gives another result: {found[0]}; the recorded one stays. Its "
+                f"run.json has the machine and versions that gave it; to replace it, delete {self.folder} and run again"
+            )
+        return True
+
     def read(self) -> dict:
         """run.json, after checking that it and the data file are this job's.
 
@@ -118,6 +141,17 @@ class Job:
         if described.get("id") != self.id or described.get("status") not in (COMPLETED, DIVERGED):
             raise UserError(f"{where}{self.run}: does not describe this job; {again}")
         return described
+
+
+def _differences(recorded: str, repeated: str) -> Iterator[str]:
+    """Where a CSV table has other values than the recorded one, in the columns that this has."""
+    before, now = (list(csv.DictReader(io.StringIO(text))) for text in (recorded, repeated))
+    if len(before) != len(now):
+        yield f"{len(now)} rows, which were {len(before)}"
+    for line, (old, new) in enumerate(zip(before, now, strict=False), 2):
+        for column, value in old.items():
+            if new.get(column) != value:
+                yield f"in line {line} {column} is {new.get(column, 'absent')} and was {value}"
 
 
 def canonical(spec: dict) -> str:

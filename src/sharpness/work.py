@@ -21,6 +21,7 @@ from sharpness import paths
 from sharpness.errors import UserError
 from sharpness.evidence.formatting import duration
 from sharpness.jobs import Job
+from sharpness.source import environment
 from sharpness.study import Study
 
 # Before the end of the time runs are asked to stop, so that their checkpoints are written by then (seconds).
@@ -101,12 +102,11 @@ def remaining(study: Study, at_once: int) -> str:
 def _start(study: Study, job: Job, at_once: int, options: list[str]) -> subprocess.Popen:
     log = paths.log(study.scale, job.id)
     log.parent.mkdir(parents=True, exist_ok=True)
-    source = str(Path(__file__).parents[1])
     words = [sys.executable, "-m", "sharpness", "train", "--scale", study.scale, "--run", job.id]
     with log.open("w") as output:
         return subprocess.Popen(
             [*words, "--runs-per-gpu", str(at_once), *options],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))},
+            env=os.environ | environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -20,8 +20,8 @@ from sharpness.training.step import settings_in
 
 def run_training(
     job: Job, dataset: dict, data_dir: Path, device_name: str, runs_per_gpu: int, cuda_graph: bool
-) -> Outcome:
-    """Train a run and write its history.csv and run.json; continue from its checkpoint if there is one.
+) -> tuple[Outcome, bool]:
+    """Train a run and write its history.csv and run.json, unless it has them; continue from its checkpoint if any.
 
     Args:
         job: the run.
@@ -31,10 +31,16 @@ def run_training(
         runs_per_gpu: how many runs may share a GPU.
         cuda_graph: on a GPU, replay each step as one CUDA graph.
 
+    Returns:
+        What it gave, and whether it had been finished before with this result: its files are then left as they are.
+
     Raises:
-        UserError: a fault of the data, the device or the settings, or the memory is exhausted.
+        UserError: a fault of the data, the device or the settings, or the memory is exhausted, or the run had been
+            finished before with another result, or its files have been damaged since.
         Interrupted: a signal stopped the run; its checkpoint is saved.
     """
+    if job.is_finished():
+        job.read()  # a damaged one is refused before it is trained again
     spec = job.spec
     show_progress = sys.stderr.isatty()
     prepared = prepare(dataset, data_dir, show_progress)
@@ -57,14 +63,15 @@ def run_training(
             ) from None
         gpu_memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
         on = describe(device) | ({"cuda_graph": cuda_graph} if device.type == "cuda" else {})
-    job.write(
-        history_text(outcome.history),
-        outcome.status,
-        provenance.origin(on),
-        provenance.cost(outcome.seconds, outcome.earlier_cpu_seconds, gpu_memory),
-        epochs=len(outcome.history),
-        classes=data.classes,
-        data_sha256=data.sha256,
-    )
+    text = history_text(outcome.history)
+    more = {"epochs": len(outcome.history), "classes": data.classes, "data_sha256": data.sha256}
+    try:
+        repeated = job.has_result(text, outcome.status, **more)
+    except UserError:
+        checkpoint.remove()
+        raise
+    if not repeated:
+        cost = provenance.cost(outcome.seconds, outcome.earlier_cpu_seconds, gpu_memory)
+        job.write(text, outcome.status, provenance.origin(on), cost, **more)
     checkpoint.remove()
-    return outcome
+    return outcome, repeated

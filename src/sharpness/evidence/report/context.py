@@ -166,8 +166,9 @@ def _radii(study: Study, method: str) -> list[float]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
+    """A table of ours: a number that is missing is an empty cell, and text is text, "NA" too."""
     _require(path)
-    return pd.read_csv(path)
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def _read_record(path: Path) -> dict:
