@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from sharpness import paths
 from sharpness.errors import UserError
+from sharpness.evidence.intact import expire
 from sharpness.scales import scale_files
 from sharpness.config import check_config, load_config
 from sharpness.source import environment
@@ -36,6 +37,9 @@ SCALE = STUDY.scale
 # What `all` makes and the report shows: with Part II if that is asked for, or there already.
 SHOWN = STUDY if config.get("theory") or STUDY.has_theory() else STUDY.without_theory()
 PART_TWO = "--theory" if SHOWN is STUDY else "--no-theory"
+
+if workflow.is_main_process:
+    expire(SHOWN)
 
 
 report: "workflow/report/workflow.rst"

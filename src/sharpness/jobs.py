@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sharpness import files
+from sharpness import files, records
 from sharpness.errors import UserError
 
 TRAINING = "training"
@@ -83,7 +83,7 @@ class Job:
         files.write_text(self.data, data)
         description = {"id": self.id, "kind": self.kind, "spec": self.spec, "semantics": self.semantics}
         run = {**description, "status": status, **more, "provenance": provenance, "cost": cost}
-        files.write_json(self.run, {**run, "sha256": files.sha256(self.data)})
+        records.write(self.run, {**run, "sha256": files.sha256(self.data)})
 
     def has_result(self, data: str, status: str, **more: object) -> bool:
         """Whether the job was finished before, and with this very result; takes what `write` takes, but for the costs.
@@ -130,15 +130,16 @@ class Job:
         """
         again = f"delete {self.folder} and run again"
         try:
-            described = json.loads(run)
-        except (ValueError, RecursionError):
-            raise UserError(f"{where}{self.run}: cut short or not JSON; {again}") from None
-        if not isinstance(described, dict) or described.get("sha256") != hashlib.sha256(data).hexdigest():
+            # A run of before the seals has none; a repetition or the manifest vouches for it.
+            described = records.parse(run, records.RUN, sealed=False)
+        except ValueError as reason:
+            raise UserError(f"{where}{self.run}: {reason}; restore it, or {again}") from None
+        if described["sha256"] != hashlib.sha256(data).hexdigest():
             raise UserError(
                 f"{where}{self.data}: not the file that its run.json describes (cut short, or changed by hand); "
                 f"restore it, or {again}"
             )
-        if described.get("id") != self.id or described.get("status") not in (COMPLETED, DIVERGED):
+        if described["id"] != self.id or canonical(described["spec"]) != canonical(self.spec):
             raise UserError(f"{where}{self.run}: does not describe this job; {again}")
         return described
 

@@ -14,6 +14,7 @@ rule runs:
             category="Runs",
             labels={"artifact": "runs", "scale": SCALE},
         ),
+        paths.record(paths.runs(SCALE)),
     log:
         paths.log(SCALE, "runs"),
     localrule: True
@@ -40,6 +41,7 @@ rule claims:
             category="Findings",
             labels={"artifact": "claims", "scale": SCALE},
         ),
+        paths.record(paths.claims(SCALE)),
     log:
         paths.log(SCALE, "claims"),
     localrule: True
