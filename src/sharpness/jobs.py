@@ -134,13 +134,13 @@ class Job:
             described = records.parse(run, records.RUN, sealed=False)
         except ValueError as reason:
             raise UserError(f"{where}{self.run}: {reason}; restore it, or {again}") from None
+        if described["id"] != self.id or canonical(described["spec"]) != canonical(self.spec):
+            raise UserError(f"{where}{self.run}: does not describe this job; {again}")
         if described["sha256"] != hashlib.sha256(data).hexdigest():
             raise UserError(
                 f"{where}{self.data}: not the file that its run.json describes (cut short, or changed by hand); "
                 f"restore it, or {again}"
             )
-        if described["id"] != self.id or canonical(described["spec"]) != canonical(self.spec):
-            raise UserError(f"{where}{self.run}: does not describe this job; {again}")
         return described
 
 

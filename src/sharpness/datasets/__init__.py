@@ -147,7 +147,7 @@ def _write(arrays: Arrays, title: str, fingerprint: str | None, folder: Path) ->
             "classes": list(arrays.classes),
             **channel_statistics(arrays),
         }
-        files.write_json(temporary / "meta.json", {**meta, "sha256": _digest(temporary, meta)})
+        records.write(temporary / "meta.json", {**meta, "sha256": _digest(temporary, meta)})
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
 

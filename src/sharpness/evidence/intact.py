@@ -60,6 +60,8 @@ def _altered(record: Path, described: list[Path], schema: dict) -> dict[Path, st
         made = records.parse(record.read_bytes(), schema)
     except (OSError, ValueError) as reason:
         return {record: str(reason)}
+    if made["files"].keys().isdisjoint(path.name for path in described):
+        return {record: "describes other files"}
     return _others({path: made["files"].get(path.name) for path in there}, record)
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from sharpness import files, paths, records, registry
 from sharpness.config import load_config
-from sharpness.datasets import prepared_digest, prepared_folder
+from sharpness.datasets import open_arrays, prepared_digest, prepared_folder
 from sharpness.errors import UserError
 from sharpness.evidence import manifest
 from sharpness.evidence.claims import judge_claims
@@ -78,7 +78,10 @@ def _read_manifest(study: Study) -> dict:
     """
     path = paths.manifest(study.scale)
     try:
-        return records.parse(path.read_bytes(), records.MANIFEST)
+        recorded = records.parse(path.read_bytes(), records.MANIFEST)
+        if recorded["scale"] != study.scale:
+            raise ValueError(f"of scale {recorded['scale']}")
+        return recorded
     except OSError:
         raise UserError(f"missing: {path}: no manifest that can be read; make the report: {command(study)}") from None
     except ValueError as reason:
@@ -107,11 +110,17 @@ def _check_data(study: Study, jobs: dict[str, Job]) -> Iterator[str]:
         if digest != usual:
             yield f"mixed: {file}: trained on other data ({digest[:12]}) than most runs ({usual[:12]}); run it again"
     dataset, data_dir = study.settings["dataset"], Path(load_config()["data_dir"])
-    prepared = prepared_digest(dataset, data_dir)
+    folder, prepared = prepared_folder(dataset, data_dir), prepared_digest(dataset, data_dir)
+    if any(folder.glob("*.npy")):
+        try:
+            open_arrays(folder)
+        except UserError as fault:
+            yield f"altered: {fault}"
+            return
     if prepared not in (None, usual):
         yield (
             f"stale: {paths.results(study.scale) / TRAINING}: trained on other data ({usual[:12]}) than "
-            f"{prepared_folder(dataset, data_dir)} has now ({prepared[:12]}); delete them and run again"
+            f"{folder} has now ({prepared[:12]}); delete them and run again"
         )
 
 
