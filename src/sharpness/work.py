@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sharpness import paths
-from sharpness.errors import UserError
+from sharpness.errors import UNSAID, UserError
 from sharpness.evidence.formatting import duration
 from sharpness.jobs import Job
 from sharpness.source import environment
@@ -117,6 +117,8 @@ def _start(study: Study, job: Job, at_once: int, options: list[str]) -> subproce
 def _outcome(study: Study, identity: str, code: int) -> str:
     if code in STOPPED:
         return f"{identity}: stopped; the next call continues it"
+    if code == UNSAID:
+        return f"{paths.log(study.scale, identity)}: cannot be written: the disk or quota is full; free some space"
     lines = paths.log(study.scale, identity).read_text(encoding="utf-8", errors="replace").splitlines()
     return lines[-1] if lines else f"{identity}: ended with status {code} and said nothing"
 

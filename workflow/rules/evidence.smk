@@ -23,7 +23,7 @@ rule runs:
     params:
         scale=SCALE,
     shell:
-        "python -m sharpness runs --scale {params.scale:q} > {log:q} 2>&1"
+        "python -m sharpness runs --scale {params.scale:q}" + LOGGED
 
 
 rule claims:
@@ -51,7 +51,7 @@ rule claims:
         scale=SCALE,
         theory=PART_TWO,
     shell:
-        "python -m sharpness claims --scale {params.scale:q} {params.theory} > {log:q} 2>&1"
+        "python -m sharpness claims --scale {params.scale:q} {params.theory}" + LOGGED
 
 
 rule table:
@@ -77,7 +77,7 @@ rule table:
         scale=SCALE,
         title=lambda wildcards: STUDY.artifacts[wildcards.table].title,
     shell:
-        "python -m sharpness table {wildcards.table} --scale {params.scale:q} > {log:q} 2>&1"
+        "python -m sharpness table {wildcards.table} --scale {params.scale:q}" + LOGGED
 
 
 rule figure:
@@ -103,7 +103,8 @@ rule figure:
         scale=SCALE,
         title=lambda wildcards: STUDY.artifacts[wildcards.figure].title,
     shell:
-        "python -m sharpness figure {wildcards.figure} --scale {params.scale:q} > {log:q} 2>&1"
+        "python -m sharpness figure {wildcards.figure} --scale {params.scale:q}"
+        + LOGGED
 
 
 # `snakemake figure3` builds that figure alone.

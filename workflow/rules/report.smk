@@ -35,4 +35,4 @@ rule report:
         scale=SCALE,
         theory=PART_TWO,
     shell:
-        "python -m sharpness report --scale {params.scale:q} {params.theory} > {log:q} 2>&1"
+        "python -m sharpness report --scale {params.scale:q} {params.theory}" + LOGGED

@@ -20,4 +20,5 @@ rule train:
         cuda_graph="--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph",
     shell:
         "python -m sharpness train --scale {params.scale:q} --run {wildcards.run_id} --data-dir {params.data_dir:q}"
-        " --device {params.device} --runs-per-gpu {params.runs_per_gpu} {params.cuda_graph} > {log:q} 2>&1"
+        " --device {params.device} --runs-per-gpu {params.runs_per_gpu} {params.cuda_graph}"
+        + LOGGED
