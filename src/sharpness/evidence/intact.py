@@ -1,7 +1,5 @@
 """Whether the files of the evidence are still what was written, by the hashes that were written with them."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from sharpness import files, paths, records
@@ -35,11 +33,9 @@ def altered_report(study: Study) -> dict[Path, str]:
     return _others(hashes, manifest)
 
 
-def expire(study: Study) -> None:
-    """Make every altered file older than what it is made from, so that Snakemake makes it again."""
-    for path in altered_artifacts(study) | altered_report(study):
-        with suppress(OSError):
-            os.utime(path, (1, 1))
+def altered(study: Study) -> set[str]:
+    """Every file that Snakemake is to make again though its time does not say so."""
+    return {str(path) for path in altered_artifacts(study) | altered_report(study)}
 
 
 def remedy(study: Study) -> str:
