@@ -3,7 +3,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: report smoke test test-faults test-slurm bench lock
+.PHONY: report smoke test test-faults test-slurm bench docs lock
 
 report: .venv/.complete
 	snakemake --cores all
@@ -27,6 +27,10 @@ test-slurm: .venv/.complete
 
 bench: .venv/.complete
 	python bench/run.py
+
+# The pages that are made from what they describe; tests say when one is behind.
+docs: .venv/.complete
+	python docs/generate/config_readme.py
 
 # Needs uv; pins stay as they are unless pyproject.toml asks for others.
 lock:
