@@ -8,6 +8,7 @@
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,7 +18,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from sharpness import paths
 from sharpness.errors import UserError
-from sharpness.evidence.intact import altered
+from sharpness.evidence.intact import set_aside
 from sharpness.scales import scale_files
 from sharpness.config import check_config, load_config
 from sharpness.source import environment
@@ -38,12 +39,15 @@ SCALE = STUDY.scale
 SHOWN = STUDY if config.get("theory") or STUDY.has_theory() else STUDY.without_theory()
 PART_TWO = "--theory" if SHOWN is STUDY else "--no-theory"
 
-# A file that is not what its job wrote is made again, wherever it is needed.
-if workflow.is_main_process:
-    workflow.dag_settings.forcerun = {
-        *workflow.dag_settings.forcerun,
-        *altered(SHOWN),
-    }
+# One Snakemake at a time. Its own lock outlives it when it is killed, so the profile turns that off; the operating
+# system frees this one.
+RUNNING = FileLock(".snakemake/running.lock")
+
+# While another one is running, files that do not fit each other are only not finished.
+with suppress(OSError, Timeout):
+    Path(".snakemake").mkdir(exist_ok=True)
+    with RUNNING.acquire(blocking=False):
+        set_aside(SHOWN)
 
 
 report: "workflow/report/workflow.rst"
@@ -55,11 +59,6 @@ wildcard_constraints:
     problem_id="|".join(re.escape(job.id) for job in STUDY.problems.values()),
     table="|".join(name for name in STUDY.artifacts if name.startswith("table")),
     figure="|".join(name for name in STUDY.artifacts if name.startswith("figure")),
-
-
-# One Snakemake at a time. Its own lock outlives it when it is killed, so the profile turns that off; the operating
-# system frees this one.
-RUNNING = FileLock(".snakemake/running.lock")
 
 
 onstart:
@@ -79,6 +78,8 @@ rule all:
         paths.runs(SCALE),
         paths.claims(SCALE),
         paths.report(SCALE),
+        paths.manifest(SCALE),
+        paths.config(SCALE),
 
 
 rule theory:

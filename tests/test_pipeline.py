@@ -209,6 +209,7 @@ def test_altered_files_are_made_again_and_never_become_official(copied):
     assert Plan(copied).made == {"report"}
     done = projects.snakemake(copied)
     assert done.returncode == 0, done.stdout
+    assert (copied / "results/smoke/report.html.altered").exists()
     now = (copied / "results/smoke/report.html").read_text(encoding="utf-8")
     assert now.partition("Appendix: provenance")[0] == page.partition("Appendix: provenance")[0]
 

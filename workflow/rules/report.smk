@@ -5,7 +5,9 @@ rule report:
     input:
         [artifact.files(SCALE) for artifact in SHOWN.artifacts.values()],
         paths.runs(SCALE),
+        paths.record(paths.runs(SCALE)),
         paths.claims(SCALE),
+        paths.record(paths.claims(SCALE)),
         CONFIGURATION,
         "config/claims.yaml",
         "config/published.yaml",

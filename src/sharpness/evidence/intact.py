@@ -1,5 +1,7 @@
 """Whether the files of the evidence are still what was written, by the hashes that were written with them."""
 
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from sharpness import files, paths, records
@@ -33,9 +35,13 @@ def altered_report(study: Study) -> dict[Path, str]:
     return _others(hashes, manifest)
 
 
-def altered(study: Study) -> set[str]:
-    """Every file that Snakemake is to make again though its time does not say so."""
-    return {str(path) for path in altered_artifacts(study) | altered_report(study)}
+def set_aside(study: Study) -> None:
+    """Rename every altered file, with a warning: Snakemake makes again what is missing, and knows of no other damage."""
+    for path, reason in (altered_artifacts(study) | altered_report(study)).items():
+        aside = path.with_name(f"{path.name}.altered")
+        with suppress(OSError):
+            path.replace(aside)
+            print(f"sharpness: warning: {path}: {reason}; kept as {aside}, made again where needed", file=sys.stderr)
 
 
 def remedy(study: Study) -> str:
