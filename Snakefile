@@ -46,8 +46,9 @@ RUNNING = FileLock(".snakemake/running.lock")
 # While another one is running, files that do not fit each other are only not finished.
 with suppress(OSError, Timeout):
     Path(".snakemake").mkdir(exist_ok=True)
-    with RUNNING.acquire(blocking=False):
-        set_aside(SHOWN)
+    if workflow.is_main_process:
+        with RUNNING.acquire(blocking=False):
+            set_aside(SHOWN)
 
 
 report: "workflow/report/workflow.rst"

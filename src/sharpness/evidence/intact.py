@@ -11,7 +11,7 @@ from sharpness.study import Study
 def altered_artifacts(study: Study) -> dict[Path, str]:
     """Each file of a table, a figure, runs.csv and claims.csv that is not what its record describes, and why.
 
-    A file that is not there is left out; one whose record is not there is among them.
+    A file that is not there is left out, but for a record, without which nothing vouches for the others.
     """
     found: dict[Path, str] = {}
     for artifact in study.artifacts.values():
@@ -36,7 +36,7 @@ def altered_report(study: Study) -> dict[Path, str]:
 
 
 def set_aside(study: Study) -> None:
-    """Rename every altered file, with a warning: Snakemake makes again what is missing, and knows of no other damage."""
+    """Rename altered files, with a warning: Snakemake makes again what is missing, and knows of no other damage."""
     for path, reason in (altered_artifacts(study) | altered_report(study)).items():
         aside = path.with_name(f"{path.name}.altered")
         with suppress(OSError):
@@ -57,7 +57,7 @@ def command(study: Study) -> str:
 def _altered(record: Path, described: list[Path], schema: dict) -> dict[Path, str]:
     there = [path for path in described if path.is_file()]
     if not record.is_file():
-        return dict.fromkeys(there, f"its record {record} is not there")
+        return {record: f"not there, so that nothing vouches for {described[0].name}"}
     try:
         made = records.parse(record.read_bytes(), schema)
     except (OSError, ValueError) as reason:
