@@ -57,7 +57,7 @@ def command(study: Study) -> str:
 def _altered(record: Path, described: list[Path], schema: dict) -> dict[Path, str]:
     there = [path for path in described if path.is_file()]
     if not record.is_file():
-        return {record: f"not there, so that nothing vouches for {described[0].name}"}
+        return {record: f"not there, so that nothing vouches for {there[0].name}"} if there else {}
     try:
         made = records.parse(record.read_bytes(), schema)
     except (OSError, ValueError) as reason:

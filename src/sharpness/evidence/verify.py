@@ -181,7 +181,10 @@ def _check_artifacts(study: Study, sound: dict[str, Job], recorded: dict | None)
         record = study.artifact(name).record(study.scale) if name in study.artifacts else paths.record(own[0])
         if str(record) not in named:
             changed = [path for path in dict.fromkeys([*own, record]) if path in altered and str(path) not in named]
-            findings += [f"altered: {path}: {altered[path]}; {remedy(study)}" for path in changed]
+            findings += [
+                f"{'altered' if path.is_file() else 'missing'}: {path}: {altered[path]}; {remedy(study)}"
+                for path in changed
+            ]
         yield from findings
         if not findings and name in study.artifacts:
             yield from _check_jobs(study, name, sound)
