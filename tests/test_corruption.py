@@ -130,7 +130,7 @@ def test_results(project, monkeypatch, damage):
         assert [
             kind for kind in (*TABLE, *FIGURE, *COLLECTED, *REPORT[:-1]) if not _is_again(found[kind][0], again)
         ] == []
-        with pytest.raises(UserError, match="delete it and run again: snakemake"):
+        with pytest.raises(UserError, match="delete it and make it again: snakemake"):
             write_report(study)
 
     with Damaged(DAMAGES[damage], [manifest]):

@@ -114,6 +114,7 @@ BARE = {"__init__", "evidence"}  # nothing but a docstring, or the version
 # Where each module stands: it may import what stands before it, and within its own package.
 LAYERS = [
     ["errors", "files", "paths", "provenance"],
+    ["records", "source"],
     ["config", "registry", "settings", "jobs", "arrays"],
     ["optim", "networks", "datasets", "dynamics"],
     ["scales"],
@@ -126,7 +127,7 @@ LAYERS = [
     ["evidence.artifact", "evidence.quantity"],
     ["evidence.sensing", "evidence.theory"],
     ["evidence.artifacts", "evidence.quantities"],
-    ["evidence.claims", "evidence.manifest"],
+    ["evidence.claims", "evidence.intact", "evidence.manifest"],
     ["evidence.verify"],
     ["evidence.report"],
     ["archive", "work"],

@@ -182,7 +182,7 @@ def test_altered_files_are_made_again_and_never_become_official(copied):
     )
     direct = projects.run(copied, "python", "-m", "sharpness", "report", "--scale", "smoke")
     assert direct.returncode == 1
-    assert "delete it and run again: snakemake" in direct.stdout
+    assert "delete it and make it again: snakemake" in direct.stdout
 
     plan = Plan(copied)
     assert plan.made == {

@@ -116,7 +116,7 @@ def test_a_file_altered_by_hand_is_named_by_its_artifact_s_own_record_before_the
 
     altered, lost = verify(smoke)
 
-    assert altered == f"altered: {path}: not the file that {record} describes; delete it and run again: {ALL}"
+    assert altered == f"altered: {path}: not the file that {record} describes; delete it and make it again: {ALL}"
     assert lost.startswith("missing: results/smoke/MANIFEST.json")
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_record_is_named(smoke, name, content, why):
     assert [line.split(": ")[:2] for line in verify(smoke)] == [["altered", str(record)]]
 
     paths.manifest("smoke").unlink()
-    assert verify(smoke)[0] == f"altered: {record}: {why}; delete it and run again: {ALL}"
+    assert verify(smoke)[0] == f"altered: {record}: {why}; delete it and make it again: {ALL}"
 
 
 def test_a_record_that_lacks_a_file_s_hash_vouches_for_it_no_more(smoke):

@@ -46,7 +46,7 @@ def set_aside(study: Study) -> None:
 
 def remedy(study: Study) -> str:
     """What makes an altered file again."""
-    return f"delete it and run again: {command(study)}"
+    return f"delete it and make it again: {command(study)}"
 
 
 def command(study: Study) -> str:
@@ -57,7 +57,7 @@ def command(study: Study) -> str:
 def _altered(record: Path, described: list[Path], schema: dict) -> dict[Path, str]:
     there = [path for path in described if path.is_file()]
     if not record.is_file():
-        return {record: f"not there, so that nothing vouches for {there[0].name}"} if there else {}
+        return {record: f"no such file, so that nothing vouches for {there[0].name}"} if there else {}
     try:
         made = records.parse(record.read_bytes(), schema)
     except (OSError, ValueError) as reason:
