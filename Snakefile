@@ -8,29 +8,28 @@
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
-# Jobs run under the interpreter that runs Snakemake, with the package as it is in src/.
-SOURCE = os.path.join(workflow.basedir, "src")
-os.environ.update(
-    PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]),
-    PYTHONPATH=os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])]),
-)
-sys.path.insert(0, SOURCE)
+sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from sharpness import paths
 from sharpness.errors import UserError
+from sharpness.evidence.intact import set_aside
 from sharpness.fit import check_device
 from sharpness.progress import PATIENCE
 from sharpness.scales import scale_file, scale_files
 from sharpness.config import check_config, load_config
+from sharpness.source import environment
 from sharpness.study import load_study
 
-# Read here rather than by `configfile:`, which does not say in which line a file is broken.
+# Jobs run under the interpreter that runs Snakemake, with the package as it is in src/. The configuration is read here
+# rather than by `configfile:`, which does not say in which line a file is broken.
 try:
+    os.environ.update(environment())
     config.update({**load_config(), **config})
     check_config(config)
     STUDY = load_study(config["scale"], theory=True)
@@ -43,6 +42,17 @@ SCALE = STUDY.scale
 SHOWN = STUDY if config.get("theory") or STUDY.has_theory() else STUDY.without_theory()
 PART_TWO = "--theory" if SHOWN is STUDY else "--no-theory"
 
+# One Snakemake at a time. Its own lock outlives it when it is killed, so the profile turns that off; the operating
+# system frees this one.
+RUNNING = FileLock(".snakemake/running.lock")
+
+# While another one is running, files that do not fit each other are only not finished.
+with suppress(OSError, Timeout):
+    Path(".snakemake").mkdir(exist_ok=True)
+    if workflow.is_main_process:
+        with RUNNING.acquire(blocking=False):
+            set_aside(SHOWN)
+
 
 report: "workflow/report/workflow.rst"
 
@@ -53,11 +63,6 @@ wildcard_constraints:
     problem_id="|".join(re.escape(job.id) for job in STUDY.problems.values()),
     table="|".join(name for name in STUDY.artifacts if name.startswith("table")),
     figure="|".join(name for name in STUDY.artifacts if not name.startswith("table")),
-
-
-# One Snakemake at a time. Its own lock outlives it when it is killed, so the profile turns that off; the operating
-# system frees this one.
-RUNNING = FileLock(".snakemake/running.lock")
 
 
 onstart:
@@ -77,6 +82,8 @@ rule all:
         paths.runs(SCALE),
         paths.claims(SCALE),
         paths.report(SCALE),
+        paths.manifest(SCALE),
+        paths.config(SCALE),
 
 
 rule theory:

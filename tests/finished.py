@@ -31,13 +31,18 @@ def _built() -> Path:
     # Long enough for three drops of the learning rate, and with spread over the seeds.
     study = synthetic.project(folder, SCALE, epochs=12, seeds=[0, 10, 42], experiment_seeds={})
     with contextlib.chdir(folder):
-        lost = synthetic.find(study, network="vgg", method="asam", seed=10)
-        synthetic.write_all(study, diverging=dict.fromkeys(lost, 5))
-        synthetic.write_sensing(study)
-        compute(study.problems["neuron"])
-        write_artifacts(study)
-        write_report(study)
+        complete(study)
     return folder
+
+
+def complete(study: Study) -> None:
+    """Give a study synthetic runs, and write everything that is made from them."""
+    lost = synthetic.find(study, network="vgg", method="asam", seed=10)
+    synthetic.write_all(study, diverging=dict.fromkeys(lost, 5))
+    synthetic.write_sensing(study)
+    compute(study.problems["neuron"])
+    write_artifacts(study)
+    write_report(study)
 
 
 def write_artifacts(study: Study) -> None:

@@ -1,6 +1,7 @@
 """Synthetic runs and sensing sweeps in a temporary working directory, for tests of what is made from them."""
 
 import hashlib
+import json
 import math
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from sharpness import records
 from sharpness.jobs import COMPLETED, DIVERGED, Job
 from sharpness.study import Study, load_study
 from sharpness.training.history import history_text
@@ -86,6 +88,12 @@ def write(study: Study, run_id: str, records: list[dict]) -> None:
     more = {"epochs": len(records), "classes": 10, "data_sha256": "0" * 64}
     status = DIVERGED if diverged else COMPLETED
     study.runs[run_id].write(history_text(records), status, PROVENANCE, COST, **more)
+
+
+def change_run(job: Job, **values: object) -> None:
+    """Change keys of a run.json as if its job had written them."""
+    run = {key: value for key, value in json.loads(job.run.read_bytes()).items() if key != "seal"}
+    records.write(job.run, run | values)
 
 
 def write_all(study: Study, diverging: dict[str, int] | None = None) -> None:

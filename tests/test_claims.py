@@ -6,11 +6,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import GONE, replace
-from synthetic import COST, PROVENANCE, find, history, project, record, write, write_problem, write_sensing
+from synthetic import COST, PROVENANCE, change_run, find, history, project, record, write, write_problem, write_sensing
 
 from sharpness import files, paths
 from sharpness.compute import compute
@@ -355,7 +354,7 @@ def test_a_diverged_run_counts_with_chance_which_follows_the_number_of_classes(s
     diverge(study, runs(study, "wide_resnet", "sam", 0.5)[0], epoch=5)
     for job in study.runs.values():
         if job.is_finished():
-            files.write_json(job.run, job.read() | {"classes": 4})
+            change_run(job, classes=4)
 
     part = row(study, "F2a")
     assert part["effect"] == pytest.approx(((0.97 - 0.25) + 0.03 + 0.01) / 3)
@@ -367,7 +366,7 @@ def test_the_height_above_chance_follows_the_number_of_classes(study):
     assert verdicts(study)["F7"] == "inconclusive"
     for job in study.runs.values():
         if job.is_finished():
-            files.write_json(job.run, job.read() | {"classes": 4})
+            change_run(job, classes=4)
 
     assert verdicts(study)["F7"] == "supported"
 
@@ -450,8 +449,7 @@ def shuffle(job: Job) -> None:
     header, *rows = job.data.read_text(encoding="utf-8").splitlines(keepends=True)
     np.random.default_rng(1).shuffle(rows)
     job.data.write_text("".join([header, *rows]), encoding="utf-8")
-    run = yaml.safe_load(job.run.read_text(encoding="utf-8"))
-    files.write_json(job.run, run | {"sha256": files.sha256(job.data)})
+    change_run(job, sha256=files.sha256(job.data))
 
 
 def test_claims_csv_is_the_frame_and_the_same_bytes_each_time(study):

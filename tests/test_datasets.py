@@ -118,6 +118,7 @@ def test_writing_into_the_mapped_arrays_leaves_the_file_alone(tmp_path):
 
 def change_meta(folder: Path, **values: object) -> None:
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8")) | values
+    meta.pop("seal", None)  # the digest alone has to notice
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ import projects
 import pytest
 import synthetic
 
-from sharpness import files
+from sharpness import files, records
 from sharpness.cli import main
 from sharpness.errors import UserError
 from sharpness.jobs import COMPLETED, DIVERGED, TRAINING, Job, canonical
@@ -43,10 +43,14 @@ def test_a_job_s_files_are_in_a_folder_of_its_kind_and_id_and_its_checkpoint_is_
 def test_what_is_written_is_read(tmp_path, monkeypatch, status):
     monkeypatch.chdir(tmp_path)
     assert not JOB.is_finished()
-    JOB.write("epoch\n1\n", status, {"commit": None}, {"seconds": 1.0}, epochs=1, classes=3)
+    data_sha256 = "0" * 64
+    more = {"epochs": 1, "classes": 3, "data_sha256": data_sha256}
+    JOB.write("epoch\n1\n", status, synthetic.PROVENANCE, synthetic.COST, **more)
     assert JOB.is_finished()
     assert JOB.data.read_text() == "epoch\n1\n"
-    assert JOB.read() == {
+    read = JOB.read()
+    assert len(read.pop("seal")) == 64
+    assert read == {
         "id": JOB.id,
         "kind": "training",
         "spec": SPEC,
@@ -54,8 +58,9 @@ def test_what_is_written_is_read(tmp_path, monkeypatch, status):
         "status": status,
         "epochs": 1,
         "classes": 3,
-        "provenance": {"commit": None},
-        "cost": {"seconds": 1.0},
+        "data_sha256": data_sha256,
+        "provenance": synthetic.PROVENANCE,
+        "cost": synthetic.COST,
         "sha256": files.sha256(JOB.data),
     }
     assert sorted(projects.files(tmp_path)) == sorted(map(str, JOB.files))
@@ -81,7 +86,15 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
 
 def change_run(folder: Path, **values: object) -> None:
     run = json.loads((folder / "run.json").read_text(encoding="utf-8")) | values
-    files.write_json(folder / "run.json", {key: value for key, value in run.items() if value is not None})
+    records.write(
+        folder / "run.json", {key: value for key, value in run.items() if value is not None and key != "seal"}
+    )
+
+
+def edit_run(folder: Path, old: str, new: str) -> None:
+    text = (folder / "run.json").read_text(encoding="utf-8")
+    assert old in text
+    (folder / "run.json").write_text(text.replace(old, new), encoding="utf-8")
 
 
 def put_another_header(folder: Path) -> None:
@@ -107,13 +120,21 @@ def cut_short(path: Path) -> None:
         (lambda folder: (folder / "history.csv").write_text("epoch\n"), "history.csv: not the file that its run.json"),
         (lambda folder: (folder / "history.csv").unlink(), "history.csv: no such file; run the job first"),
         (lambda folder: (folder / "run.json").unlink(), "run.json: no such file; run the job first"),
-        (lambda folder: cut_short(folder / "run.json"), "run.json: cut short or not JSON; delete"),
-        (lambda folder: (folder / "run.json").write_bytes(b"\xff"), "run.json: cut short or not JSON; delete"),
-        (lambda folder: (folder / "run.json").write_text("[" * 10**5), "run.json: cut short or not JSON; delete"),
-        (lambda folder: (folder / "run.json").write_text("[1]"), "history.csv: not the file that its run.json"),
+        (lambda folder: cut_short(folder / "run.json"), "run.json: cut short or not JSON; restore it"),
+        (lambda folder: (folder / "run.json").write_bytes(b"\xff"), "run.json: cut short or not JSON; restore it"),
+        (lambda folder: (folder / "run.json").write_text("[" * 10**5), "run.json: cut short or not JSON; restore it"),
+        (lambda folder: (folder / "run.json").write_text("[1]"), "run.json: without what belongs in it (type of"),
+        (lambda folder: (folder / "run.json").write_text("{}"), "run.json: without what belongs in it (required of"),
+        (lambda folder: change_run(folder, cost=None), "run.json: without what belongs in it (required of the file"),
+        (lambda folder: change_run(folder, spec=None), "run.json: without what belongs in it (required of the file"),
+        (lambda folder: change_run(folder, provenance={}), "run.json: without what belongs in it (required of prov"),
+        (lambda folder: change_run(folder, epochs="two"), "run.json: without what belongs in it (type of epochs"),
+        (lambda folder: edit_run(folder, '"seconds": 1.0', '"seconds": NaN'), "run.json: cut short or not JSON"),
+        (lambda folder: edit_run(folder, '"seconds": 1.0', '"seconds": 1e999'), "run.json: without what belongs in"),
+        (lambda folder: edit_run(folder, '"seconds": 1.0', '"seconds": 2.0'), "run.json: changed since it was written"),
         (lambda folder: change_run(folder, sha256="0" * 64), "history.csv: not the file that its run.json describes"),
-        (lambda folder: change_run(folder, status=None), "run.json: does not describe this job; delete"),
-        (lambda folder: change_run(folder, status="done"), "run.json: does not describe this job; delete"),
+        (lambda folder: change_run(folder, status=None), "run.json: without what belongs in it (required of the file"),
+        (lambda folder: change_run(folder, status="done"), "run.json: without what belongs in it (enum of status"),
         (lambda folder: change_run(folder, id="other"), "run.json: does not describe this job; delete"),
         (put_another_run, "run.json: does not describe this job; delete"),
         (put_another_header, "history.csv: "),

@@ -9,7 +9,7 @@ import pytest
 import synthetic
 import yaml
 
-from sharpness import files, paths
+from sharpness import files, paths, records
 from sharpness.errors import UserError
 from sharpness.evidence import manifest
 
@@ -22,10 +22,10 @@ def study(tmp_path, monkeypatch):
 
 def change_run(job, **changes):
     """Replace keys of a run.json, the nested ones one level deep."""
-    run = json.loads(job.run.read_text(encoding="utf-8"))
+    run = {key: value for key, value in job.read().items() if key != "seal"}
     for key, value in changes.items():
         run[key] = {**run[key], **value} if isinstance(value, dict) else value
-    files.write_json(job.run, run)
+    records.write(job.run, run)
 
 
 def test_every_file_of_every_artifact_has_its_hash(study):

@@ -114,6 +114,7 @@ BARE = {"__init__", "evidence"}  # nothing but a docstring, or the version
 # Where each module stands: it may import what stands before it, and within its own package.
 LAYERS = [
     ["errors", "files", "provenance"],
+    ["records", "source"],
     ["registry", "settings", "jobs", "arrays", "yaml_files"],
     ["paths"],
     ["config"],
@@ -132,7 +133,7 @@ LAYERS = [
     ["evidence.artifact", "evidence.quantity"],
     ["evidence.sensing", "evidence.theory"],
     ["evidence.artifacts", "evidence.partial", "evidence.quantities"],
-    ["evidence.claims", "evidence.manifest"],
+    ["evidence.claims", "evidence.intact", "evidence.manifest"],
     ["evidence.verify"],
     ["evidence.report"],
     ["evidence.publish"],

@@ -157,6 +157,80 @@ def test_a_changed_style_redraws_and_trains_nothing(copied):
     assert results(copied) == before
 
 
+def test_altered_files_are_made_again_and_never_become_official(copied):
+    before = results(copied)
+    page = (copied / "results/smoke/report.html").read_text(encoding="utf-8")
+
+    def edit(name: str, old: str = "", new: str = "garbage") -> None:
+        file = copied / name
+        content = file.read_bytes()
+        file.write_bytes(content.replace(old.encode(), new.encode(), 1) if old else content[:-20] + new.encode())
+        assert file.read_bytes() != content
+
+    rotten = copied / "figures/smoke/figure4.csv"
+    then = rotten.stat()
+    edit("results/smoke/tables/table1.md", " ± ", " ± 9")
+    edit("figures/smoke/figure1.svg", "#", "#f")
+    for name in ("tables/table2.tex", "tables/table3.json", "runs.csv", "claims.csv", "config.yaml"):
+        edit(f"results/smoke/{name}")
+    for name in ("figure2.png", "figure3.pdf", "figure4.csv"):
+        edit(f"figures/smoke/{name}")
+    os.utime(rotten, ns=(then.st_atime_ns, then.st_mtime_ns))  # as a disk does that loses a byte
+    found = projects.run(copied, "python", "-m", "sharpness", "verify", "--scale", "smoke").stdout
+    assert all(
+        f"altered: results/smoke/tables/{name}: " in found for name in ("table1.md", "table2.tex", "table3.json")
+    )
+    direct = projects.run(copied, "python", "-m", "sharpness", "report", "--scale", "smoke")
+    assert direct.returncode == 1
+    assert "delete it and make it again: snakemake" in direct.stdout
+
+    plan = Plan(copied)
+    assert plan.made == {
+        "table1",
+        "table2",
+        "table3",
+        "figure1",
+        "figure2",
+        "figure3",
+        "figure4",
+        "runs",
+        "claims",
+        "report",
+    }
+    assert plan.computes == set()
+    done = projects.snakemake(copied)
+    assert done.returncode == 0, done.stdout
+    assert results(copied) == before
+    verified = projects.run(copied, "python", "-m", "sharpness", "verify", "--scale", "smoke")
+    assert verified.returncode == 0, verified.stdout
+
+    # The report alone: nothing else is newer than it.
+    edit("results/smoke/report.html", "<h1>", "<h1>Altered: ")
+    assert Plan(copied).made == {"report"}
+    done = projects.snakemake(copied)
+    assert done.returncode == 0, done.stdout
+    assert (copied / "results/smoke/report.html.altered").exists()
+    now = (copied / "results/smoke/report.html").read_text(encoding="utf-8")
+    assert now.partition("Appendix: provenance")[0] == page.partition("Appendix: provenance")[0]
+
+
+def test_altered_numbers_of_a_job_are_refused_until_it_is_run_again(copied):
+    job = load_study("smoke", copied).problems["sensing"]
+    before = (copied / job.data).read_bytes()
+    (copied / job.data).write_bytes(before.replace(b"1", b"2", 9))
+
+    done = projects.snakemake(copied, "table3")
+
+    assert done.returncode != 0
+    [line] = {line.strip() for line in done.stdout.splitlines() if "sharpness: error" in line}
+    assert f"{job.data}: not the file that its run.json describes" in line
+    assert f"delete {job.folder} and run again" in line
+    shutil.rmtree(copied / job.folder)
+    done = projects.snakemake(copied, "table3")
+    assert done.returncode == 0, done.stdout
+    assert (copied / job.data).read_bytes() == before
+
+
 EVIDENCE = "src/sharpness/evidence"
 SHOWN = {"table1", "table2", "table3", "figure1", "figure2", "figure3", "figure4", "figure5", "forest1"}
 REMADE = {

@@ -16,7 +16,7 @@ import projects
 import pytest
 import synthetic
 
-from sharpness import paths, registry
+from sharpness import paths, records, registry
 from sharpness.errors import UserError
 from sharpness.evidence import claims, manifest, report
 from sharpness.evidence.artifacts.method_table import Published as PublishedMethod
@@ -24,6 +24,7 @@ from sharpness.evidence.artifacts.radius_table import Published as PublishedRadi
 from sharpness.evidence.report import context
 from sharpness.evidence.report.sections import fill_in
 from sharpness.evidence.report.writing import to_html, to_pdf
+from sharpness.evidence.runs import write_table
 from sharpness.evidence.verify import check
 from sharpness.study import Claim, Part, load_study
 
@@ -43,8 +44,9 @@ def edit_record(study, name, change):
     """Change what a table's or figure's record says of it."""
     file = study.artifact(name).record(study.scale)
     record = json.loads(file.read_text(encoding="utf-8"))
+    del record["seal"]
     change(record)
-    file.write_text(json.dumps(record), encoding="utf-8")
+    records.write(file, record)
 
 
 def recorded(study, name):
@@ -491,7 +493,7 @@ def test_a_record_that_is_cut_short_is_named(study):
 def test_a_claim_that_is_not_judged_yet_is_named(study):
     file = paths.claims("smoke")
     judged = pd.read_csv(file)
-    judged[judged["claim"] != "F3b"].to_csv(file, index=False)
+    write_table(file, judged[judged["claim"] != "F3b"])
 
     with pytest.raises(UserError, match=r"claims\.csv: no row for F3b; make it again"):
         report.write_report(study)

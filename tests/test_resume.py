@@ -257,6 +257,40 @@ def test_an_unexpected_checkpoint_is_set_aside_with_a_warning(tmp_path, monkeypa
     assert not capsys.readouterr().err, "one warning is enough"
 
 
+SPOILED = {
+    "model": {"unknown.weight": torch.zeros(1)},
+    "optimizer": {0: {"momentum_buffer": torch.zeros(7, 7)}},
+    "history": ["epoch"],
+    "logits": torch.zeros(2),
+    "done": "3",
+    "random": {},
+    "seconds": None,
+}
+
+
+def test_a_checkpoint_whose_content_cannot_be_used_is_set_aside(tmp_path, monkeypatch, capsys):
+    """Its digest is right, and its run is this one."""
+    study = load_study("smoke", projects.ROOT)
+    spec = study.runs[projects.find_run(projects.ROOT, network="pyramidnet", method="sgd")].spec | {"epochs": 1}
+    device = torch.device("cpu")
+    configure(device, spec["precision"])
+    data = load_data(prepare(study.settings["dataset"], tmp_path), spec, device)
+    checkpoint = CheckpointFile(tmp_path / "run.pt", IDENTITY)
+    unbroken = train(spec, data, device, checkpoint)
+    with monkeypatch.context() as context:
+        context.setattr(loop, "StopRequest", StopAtOnce)
+        with pytest.raises(Interrupted):
+            train(spec, data, device, checkpoint)
+    saved = checkpoint.load()
+    del saved["identity"]
+    without = {key: value for key, value in saved.items() if key != "model"}
+    for state in [*(saved | {key: value} for key, value in SPOILED.items()), without]:
+        checkpoint.save(state)
+        assert history_text(train(spec, data, device, checkpoint).history) == history_text(unbroken.history)
+        assert "run.pt is not of this training" in capsys.readouterr().err
+        assert not checkpoint.path.exists()
+
+
 def test_a_run_starts_again_when_its_checkpoint_is_cut_short(unbroken, tmp_path):
     folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs["Dropout and ASAM"]
     file = folder / unbroken.jobs[run_id].checkpoint

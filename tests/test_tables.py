@@ -304,7 +304,7 @@ def test_names_with_special_characters_survive(complete):
 
     study = change(complete, rename)
     assert r"| S\|A\_M & 100 %, ρ = 0.05 |" in written(study, "table2", "md")
-    assert r"& S|A\_M \& 100 \%, $\rho$ = 0.05 &" in written(study, "table2", "tex")
+    assert r"& S\textbar{}A\_M \& 100 \%, $\rho$ = 0.05 &" in written(study, "table2", "tex")
 
 
 def test_an_unknown_table_is_a_user_s_error(complete):

@@ -9,10 +9,12 @@ import finished
 import pytest
 import synthetic
 
-from sharpness import files, paths
+from sharpness import files, paths, records
 from sharpness.evidence.verify import verify
 from sharpness.jobs import Job
 from sharpness.study import Study, load_study
+
+ALL = "snakemake --cores all --config scale=smoke"
 
 
 @pytest.fixture
@@ -110,33 +112,39 @@ def test_a_file_altered_by_hand_or_removed_is_named(smoke, path):
 def test_a_file_altered_by_hand_is_named_by_its_artifact_s_own_record_before_there_is_a_manifest(smoke, path):
     paths.manifest("smoke").unlink()
     flip_a_byte(Path(path))
-    record, name = Path(path).with_suffix(".json"), Path(path).stem
+    record = Path(path).with_suffix(".json")
 
     altered, lost = verify(smoke)
 
-    assert altered == f"altered: {path}: not the file that {record} describes; make {name} and the report again"
+    assert altered == f"altered: {path}: not the file that {record} describes; delete it and make it again: {ALL}"
     assert lost.startswith("missing: results/smoke/MANIFEST.json")
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
-    [("table2", "[]"), ("table2", '{"files": 1, "jobs": {}}'), ("table2", '{"files": {}}'), ("figure1", "{")],
+    ("name", "content", "why"),
+    [
+        ("table2", "[]", "without what belongs in it (type of the file does not hold)"),
+        ("table2", '{"files": 1, "jobs": {}}', "without what belongs in it (required of the file does not hold)"),
+        ("table2", '{"files": {}}', "without what belongs in it (required of the file does not hold)"),
+        ("figure1", "{", "cut short or not JSON"),
+        ("figure1", "[" * 100_000, "cut short or not JSON"),
+    ],
 )
-def test_a_damaged_record_is_named(smoke, name, content):
+def test_a_damaged_record_is_named(smoke, name, content, why):
     record = smoke.artifact(name).record("smoke")
     record.write_text(content, encoding="utf-8")
     assert [line.split(": ")[:2] for line in verify(smoke)] == [["altered", str(record)]]
 
     paths.manifest("smoke").unlink()
-    assert verify(smoke)[0] == (f"altered: {record}: not the record of an artifact; make {name} and the report again")
+    assert verify(smoke)[0] == f"altered: {record}: {why}; delete it and make it again: {ALL}"
 
 
 def test_a_record_that_lacks_a_file_s_hash_vouches_for_it_no_more(smoke):
     paths.manifest("smoke").unlink()
     record = smoke.artifact("table1").record("smoke")
     made = json.loads(record.read_text(encoding="utf-8"))
-    del made["files"]["table1.tex"]
-    files.write_json(record, made)
+    del made["files"]["table1.tex"], made["seal"]
+    records.write(record, made)
 
     assert verify(smoke)[0].startswith("altered: results/smoke/tables/table1.tex: not the file that ")
 
@@ -204,7 +212,8 @@ def test_a_run_that_another_scale_owns_is_mixed_though_this_one_shows_it(smoke):
 def test_runs_on_different_data_are_mixed(smoke):
     file = first_run(smoke).run
     run = json.loads(file.read_text(encoding="utf-8"))
-    files.write_json(file, {**run, "data_sha256": "f" * 64})
+    del run["seal"]
+    records.write(file, {**run, "data_sha256": "f" * 64})
 
     assert any(line.startswith(f"mixed: {file}: trained on other data (ffffffffffff)") for line in verify(smoke))
 

@@ -140,7 +140,7 @@ def other_spec(content: dict) -> None:
         (lambda content: content.update({"results/smoke/runs.csv": b"x"}), "runs.csv is not a file of scale smoke"),
         (lambda content: content.update({first(content, "history.csv"): b"epoch\n"}), "not the file that its run.json"),
         (lambda content: content.update({first(content, "run.json"): b"{"}), "cut short or not JSON"),
-        (swap_runs, "not the file that its run.json"),
+        (swap_runs, "run.json: does not describe this job"),
         (other_spec, "does not describe this job"),
         (lambda content: content.pop(first(content, "run.json")), "only one of the files of"),
     ],

@@ -91,5 +91,5 @@ def _check_checkpoint(job: Job, content: bytes, archive: Path) -> None:
         identity = unpack(content)["identity"]
     except ValueError as reason:
         raise UserError(f"{archive}: {job.checkpoint} is {reason}; export it again") from None
-    if (identity["id"], identity["spec"]) != (job.id, job.spec):
+    if (identity["id"], identity.get("spec")) != (job.id, job.spec):
         raise UserError(f"{archive}: {job.checkpoint} is not a checkpoint of {job.id}; export it again")

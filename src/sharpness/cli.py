@@ -3,6 +3,7 @@
 import argparse
 import errno
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -10,30 +11,42 @@ from pathlib import Path
 
 from sharpness import __version__
 from sharpness.config import check_config, load_config
-from sharpness.errors import UserError, is_out_of_memory, unknown
+from sharpness.errors import MEMORY_EXHAUSTED, UNSAID, UserError, is_out_of_memory, unknown
 from sharpness.scales import scale_names
+from sharpness.source import check_source
 from sharpness.study import load_run, load_study
+
+AS_BEFORE = ", the same result as before"
 
 # Each verb imports what it needs when it runs: help must not wait for torch, nor a figure either.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 after a fault that one line explains, 128 + signal."""
+    """Run the command line and return its exit status: 0, 1 after a fault that one line explains, 128 + signal.
+
+    It is UNSAID where the line could not be written.
+    """
     try:
         options = _parser().parse_args(arguments)
+        check_source()
         return options.verb(options) or 0
     except UserError as error:
         fault = str(error)
+    except BrokenPipeError:  # whoever read the output has gone
+        return 128 + signal.SIGPIPE
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         fault = f"{place}{error.strerror or error}; {_remedy(error)}"
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ImportError) as error:
         if not is_out_of_memory(error):
             raise
-        fault = "memory exhausted; run fewer jobs at once (snakemake --cores), or end other programs, and run again"
+        fault = MEMORY_EXHAUSTED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    print(f"sharpness: error: {fault}", file=sys.stderr)
+    try:
+        print(f"sharpness: error: {fault}", file=sys.stderr, flush=True)
+    except OSError:
+        return UNSAID
     return 1
 
 
@@ -44,7 +57,7 @@ def _train(options: argparse.Namespace) -> int:
     config = _config(options)
     job, dataset = load_run(options.scale, options.run)
     try:
-        outcome = run_training(
+        outcome, repeated = run_training(
             job,
             dataset,
             Path(config["data_dir"]),
@@ -57,11 +70,19 @@ def _train(options: argparse.Namespace) -> int:
         print(f"sharpness: {job.id}: {interruption}; run again to continue", file=sys.stderr)
         return 128 + interruption.signal
     last = outcome.history[-1]
-    print(
+    _say(
         f"{job.id}: {outcome.status} after {last['epoch']} epochs, test accuracy {last['test_accuracy']:.4f}, "
-        f"test loss {last['test_loss']:.4f}, {outcome.seconds:.1f} s"
+        f"test loss {last['test_loss']:.4f}, {outcome.seconds:.1f} s{AS_BEFORE if repeated else ''}"
     )
     return 0
+
+
+def _say(text: str) -> None:
+    """Print what was done: it is done, even where a full disk does not take the line."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _work(options: argparse.Namespace) -> int:
@@ -90,7 +111,8 @@ def _compute(options: argparse.Namespace) -> None:
     problems = {job.id: job for job in study.problems.values()}
     if options.job not in problems:
         raise unknown("problem", options.job, problems, f"scale {options.scale}")
-    compute(problems[options.job])
+    if compute(problems[options.job]):
+        _say(f"{options.job}: computed{AS_BEFORE}")
 
 
 def _data(options: argparse.Namespace) -> None:

@@ -4,6 +4,13 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+# The exit status (EX_IOERR) when standard error could not be written, so that the fault itself is not known to anyone.
+UNSAID = 74
+MEMORY_EXHAUSTED = (
+    "memory exhausted; run fewer jobs at once (snakemake --cores), end other programs or raise a limit (ulimit -v), "
+    "and run again"
+)
+
 
 class UserError(Exception):
     """Something that the user can fix: one line that says what, where, and what to do instead."""
@@ -50,5 +57,6 @@ def is_out_of_memory(error: Exception) -> bool:
     It has a type of its own for a GPU's memory, and none for the CPU's and for that of CUDA's libraries.
     """
     known = ("DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+    known += ("failed to map segment", "cannot allocate memory")  # a library that finds no room when it is imported
     of_torch = type(error).__name__ == "OutOfMemoryError" or any(text in str(error) for text in known)
     return isinstance(error, MemoryError) or of_torch

@@ -4,13 +4,16 @@ A job is its spec, one flat JSON object. Its id is a readable slug with a short 
 version of the semantics, so a changed setting is a new path, and equal jobs are one job, whoever asks for them.
 """
 
+import csv
 import hashlib
+import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sharpness import files
+from sharpness import files, records
 from sharpness.errors import UserError
 
 TRAINING = "training"
@@ -85,7 +88,29 @@ class Job:
         files.write_text(self.data, data)
         description = {"id": self.id, "kind": self.kind, "spec": self.spec, "semantics": self.semantics}
         run = {**description, "status": status, **more, "provenance": provenance, "cost": cost}
-        files.write_json(self.run, {**run, "sha256": files.sha256(self.data)})
+        records.write(self.run, {**run, "sha256": files.sha256(self.data)})
+
+    def has_result(self, data: str, status: str, **more: object) -> bool:
+        """Whether the job was finished before, and with this very result; takes what `write` takes, but for the costs.
+
+        What the recorded one lacks, as quantities have been added since, is no difference.
+
+        Raises:
+            UserError: as `read`, or it was finished with another result, which stays.
+        """
+        if not self.is_finished():
+            return False
+        run, recorded = self.read(), self.data.read_text(encoding="utf-8")
+        now = {"status": status, **more}
+        found = [
+            f"{key} is {value!r} and was {run.get(key)!r}" for key, value in now.items() if run.get(key, value) != value
+        ]
+        if found := [*found, *_differences(recorded, data)]:
+            raise UserError(
+                f"{self.data}: repeated, the job gives another result: {found[0]}; the recorded one stays. Its "
+                f"run.json has the machine and versions that gave it; to replace it, delete {self.folder} and run again"
+            )
+        return True
 
     def read(self) -> dict:
         """run.json, after checking that it and the data file are this job's.
@@ -112,17 +137,29 @@ class Job:
         """
         again = f"delete {self.folder} and run again"
         try:
-            described = json.loads(run)
-        except (ValueError, RecursionError):
-            raise UserError(f"{where}{self.run}: cut short or not JSON; {again}") from None
-        if not isinstance(described, dict) or described.get("sha256") != hashlib.sha256(data).hexdigest():
+            # A run of before the seals has none; a repetition or the manifest vouches for it.
+            described = records.parse(run, records.RUN, sealed=False)
+        except ValueError as reason:
+            raise UserError(f"{where}{self.run}: {reason}; restore it, or {again}") from None
+        if described["id"] != self.id or canonical(described["spec"]) != canonical(self.spec):
+            raise UserError(f"{where}{self.run}: does not describe this job; {again}")
+        if described["sha256"] != hashlib.sha256(data).hexdigest():
             raise UserError(
                 f"{where}{self.data}: not the file that its run.json describes (cut short, or changed by hand); "
                 f"restore it, or {again}"
             )
-        if described.get("id") != self.id or described.get("status") not in (COMPLETED, DIVERGED):
-            raise UserError(f"{where}{self.run}: does not describe this job; {again}")
         return described
+
+
+def _differences(recorded: str, repeated: str) -> Iterator[str]:
+    """Where a CSV table has other values than the recorded one, in the columns that this has."""
+    before, now = (list(csv.DictReader(io.StringIO(text))) for text in (recorded, repeated))
+    if len(before) != len(now):
+        yield f"{len(now)} rows, which were {len(before)}"
+    for line, (old, new) in enumerate(zip(before, now, strict=False), 2):
+        for column, value in old.items():
+            if new.get(column) != value:
+                yield f"in line {line} {column} is {new.get(column, 'absent')} and was {value}"
 
 
 def canonical(spec: dict) -> str:

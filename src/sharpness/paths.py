@@ -22,6 +22,11 @@ def claims(scale: str) -> Path:
     return results(scale) / "claims.csv"
 
 
+def record(table: Path) -> Path:
+    """Beside runs.csv or claims.csv: its hash."""
+    return table.with_suffix(".json")
+
+
 def manifest(scale: str) -> Path:
     """Every artifact's files and jobs, with their hashes."""
     return results(scale) / "MANIFEST.json"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from sharpness import registry
-from sharpness.config import check
+from sharpness.config import check, check_text
 from sharpness.errors import UserError, unknown
 from sharpness.fit import check_fit
 from sharpness.yaml_files import read_yaml
@@ -47,6 +47,7 @@ def read_scale(scale: str, root: Path) -> dict:
     settings, chain = _merged(scale, root, ())
     where = f"{scale_file(scale)}{' (extends ' + ', '.join(chain[1:]) + ')' if len(chain) > 1 else ''}"
     check(settings, root / "workflow/schemas/scale.schema.yaml", where)
+    check_text(settings, where)
     datasets.source_of(settings["dataset"], where)
     registry.check_constants("datasets", settings["dataset"]["name"], f"{where}: dataset.name", "TITLE", "CITATION")
     for name in settings["networks"]:

@@ -16,10 +16,11 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sharpness import paths
-from sharpness.errors import UserError
+from sharpness.errors import UNSAID, UserError
 from sharpness.evidence.formatting import duration
 from sharpness.jobs import Job
 from sharpness.progress import PATIENCE
+from sharpness.source import environment
 from sharpness.status import collect
 from sharpness.study import Study
 
@@ -94,12 +95,11 @@ def remaining(study: Study, at_once: int) -> str:
 def _start(study: Study, job: Job, at_once: int, options: list[str]) -> subprocess.Popen:
     log = paths.log(study.scale, job.id)
     log.parent.mkdir(parents=True, exist_ok=True)
-    source = str(Path(__file__).parents[1])
     words = [sys.executable, "-m", "sharpness", "train", "--scale", study.scale, "--run", job.id]
     with log.open("w") as output:
         return subprocess.Popen(
             [*words, "--runs-per-gpu", str(at_once), *options],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))},
+            env=os.environ | environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -110,6 +110,8 @@ def _start(study: Study, job: Job, at_once: int, options: list[str]) -> subproce
 def _outcome(study: Study, identity: str, code: int) -> str:
     if code in STOPPED:
         return f"{identity}: stopped; the next call continues it"
+    if code == UNSAID:
+        return f"{paths.log(study.scale, identity)}: cannot be written: the disk or quota is full; free some space"
     lines = paths.log(study.scale, identity).read_text(encoding="utf-8", errors="replace").splitlines()
     return lines[-1] if lines else f"{identity}: ended with status {code} and said nothing"
 

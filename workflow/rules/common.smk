@@ -1,4 +1,10 @@
-# What the rules' inputs are made of: the configuration, and the code by package.
+# What the rules have in common: their log, and what their inputs are made of, the configuration and the code by package.
+
+# A job's output is in its log, and its fault too, unless the log itself cannot be written (exit status 74).
+LOGGED = (
+    " > {log:q} 2>&1 || {{ status=$?; if [ $status -eq 74 ]; then"
+    " echo {log:q}': cannot be written: the disk or quota is full; free some space and run again' >&2; fi; exit $status; }}"
+)
 
 CONFIGURATION = ["config/study.yaml", *scale_files(SCALE)]
 

@@ -12,4 +12,5 @@ rule data:
         scale=SCALE,
         data_dir=config["data_dir"],
     shell:
-        "python -m sharpness data --scale {params.scale:q} --data-dir {params.data_dir:q} > {log:q} 2>&1"
+        "python -m sharpness data --scale {params.scale:q} --data-dir {params.data_dir:q}"
+        + LOGGED

@@ -14,6 +14,7 @@ rule runs:
             category="Runs",
             labels={"artifact": "runs", "scale": SCALE},
         ),
+        paths.record(paths.runs(SCALE)),
     log:
         paths.log(SCALE, "runs"),
     localrule: True
@@ -22,7 +23,7 @@ rule runs:
     params:
         scale=SCALE,
     shell:
-        "python -m sharpness runs --scale {params.scale:q} > {log:q} 2>&1"
+        "python -m sharpness runs --scale {params.scale:q}" + LOGGED
 
 
 rule claims:
@@ -38,6 +39,7 @@ rule claims:
             category="Findings",
             labels={"artifact": "claims", "scale": SCALE},
         ),
+        paths.record(paths.claims(SCALE)),
     log:
         paths.log(SCALE, "claims"),
     localrule: True
@@ -47,7 +49,7 @@ rule claims:
         scale=SCALE,
         theory=PART_TWO,
     shell:
-        "python -m sharpness claims --scale {params.scale:q} {params.theory} > {log:q} 2>&1"
+        "python -m sharpness claims --scale {params.scale:q} {params.theory}" + LOGGED
 
 
 rule table:
@@ -73,7 +75,7 @@ rule table:
         scale=SCALE,
         title=lambda wildcards: STUDY.artifacts[wildcards.table].title,
     shell:
-        "python -m sharpness table {wildcards.table} --scale {params.scale:q} > {log:q} 2>&1"
+        "python -m sharpness table {wildcards.table} --scale {params.scale:q}" + LOGGED
 
 
 rule figure:
@@ -99,7 +101,8 @@ rule figure:
         scale=SCALE,
         title=lambda wildcards: STUDY.artifacts[wildcards.figure].title,
     shell:
-        "python -m sharpness figure {wildcards.figure} --scale {params.scale:q} > {log:q} 2>&1"
+        "python -m sharpness figure {wildcards.figure} --scale {params.scale:q}"
+        + LOGGED
 
 
 # `snakemake figure3` builds that figure alone.

@@ -12,4 +12,5 @@ rule compute:
     params:
         scale=SCALE,
     shell:
-        "python -m sharpness compute --scale {params.scale:q} --job {wildcards.problem_id} > {log:q} 2>&1"
+        "python -m sharpness compute --scale {params.scale:q} --job {wildcards.problem_id}"
+        + LOGGED

@@ -5,7 +5,9 @@ rule report:
     input:
         [artifact.files(SCALE) for artifact in SHOWN.artifacts.values()],
         paths.runs(SCALE),
+        paths.record(paths.runs(SCALE)),
         paths.claims(SCALE),
+        paths.record(paths.claims(SCALE)),
         CONFIGURATION,
         "config/claims.yaml",
         "config/published.yaml",
@@ -36,4 +38,4 @@ rule report:
         scale=SCALE,
         theory=PART_TWO,
     shell:
-        "python -m sharpness report --scale {params.scale:q} {params.theory} > {log:q} 2>&1"
+        "python -m sharpness report --scale {params.scale:q} {params.theory}" + LOGGED

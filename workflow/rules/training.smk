@@ -22,4 +22,5 @@ rule train:
     shell:
         "python -m sharpness train --scale {params.scale:q} --run {wildcards.run_id} --data-dir {params.data_dir:q}"
         " --device {params.device} --runs-per-gpu {params.runs_per_gpu} {params.cuda_graph}"
-        " --tracking {params.tracking} > {log:q} 2>&1"
+        " --tracking {params.tracking}"
+        + LOGGED

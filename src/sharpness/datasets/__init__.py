@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from sharpness import files, registry
+from sharpness import files, records, registry
 from sharpness.arrays import Arrays, Shape, channel_statistics, reduced
 from sharpness.errors import UserError
 from sharpness.settings import build
@@ -96,7 +96,8 @@ def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
 
 def prepared_digest(dataset: dict, data_dir: Path) -> str | None:
     """The digest that a prepared data set has in its meta.json, without a look at the arrays; None if there is none."""
-    return _read_meta(prepared_folder(dataset, data_dir)).get("sha256")
+    digest = _read_meta(prepared_folder(dataset, data_dir)).get("sha256")
+    return digest if isinstance(digest, str) else None
 
 
 def open_arrays(folder: Path) -> tuple[Arrays, dict]:
@@ -106,7 +107,7 @@ def open_arrays(folder: Path) -> tuple[Arrays, dict]:
         UserError: the folder is damaged.
     """
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta = records.parse((folder / "meta.json").read_bytes(), records.PREPARED, sealed=False)
         if meta["sha256"] != _digest(folder, meta):
             raise ValueError("its content has changed")
         loaded = [np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in ARRAYS]
@@ -153,7 +154,7 @@ def _write(arrays: Arrays, title: str, fingerprint: str | None, folder: Path) ->
             "classes": list(arrays.classes),
             **channel_statistics(arrays),
         }
-        files.write_json(temporary / "meta.json", {**meta, "sha256": _digest(temporary, meta)})
+        records.write(temporary / "meta.json", {**meta, "sha256": _digest(temporary, meta)})
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
 
@@ -179,7 +180,7 @@ def _read_meta(folder: Path) -> dict:
     """A prepared folder's meta.json, or nothing if it is missing or damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return meta if isinstance(meta, dict) else {}
 

@@ -14,6 +14,8 @@ from sharpness.errors import UserError, setting
 TITLE = "folder of images"
 CITATION = None
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+# Pillow knows many more, some of which run other programs, and goes by a file's content, not by its name.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class _Decoder:
         from PIL import Image
 
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 if image.mode.startswith(("I", "F")):
                     raise UserError(f"{path}: more than 8 bits a pixel; save all images with 8 bits a channel")
                 self.mode = self.mode or ("L" if image.mode in ("L", "1") else "RGB")

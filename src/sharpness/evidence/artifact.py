@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from sharpness import files
+from sharpness import files, records
 from sharpness.errors import not_known
 from sharpness.evidence import titles
 from sharpness.evidence.formatting import LATEX, MARKDOWN, Markdown, roman
@@ -113,7 +113,7 @@ class Artifact(ABC):
         data = self.data(study)
         files.write_text(self.file(study.scale, "csv"), csv_text(data))
         shown = self._write(study, data)
-        files.write_json(
+        records.write(
             self.record(study.scale),
             {
                 "label": self.label,

@@ -8,10 +8,10 @@ interval that leaves both open. The verdicts hold for the scale that was run.
 import numpy as np
 import pandas as pd
 
-from sharpness import files, paths
+from sharpness import paths
 from sharpness.evidence.power import values_needed
 from sharpness.evidence.quantity import Results, Unmeasured
-from sharpness.evidence.runs import csv_text
+from sharpness.evidence.runs import write_table
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Judgement, criterion, judge
 from sharpness.study import Claim, Part, Study
 
@@ -40,7 +40,7 @@ def write_claims(study: Study) -> None:
     Raises:
         UserError: as judge_claims.
     """
-    files.write_text(paths.claims(study.scale), csv_text(judge_claims(study)))
+    write_table(paths.claims(study.scale), judge_claims(study))
 
 
 def judge_claims(study: Study) -> pd.DataFrame:

@@ -1,8 +1,14 @@
-"""How numbers and names are written, in Markdown and in LaTeX; the filters of the report's template are Markdown's."""
+"""How numbers and names are written, in Markdown and in LaTeX; the filters of the report's template are Markdown's.
+
+Text from config/ is plain: `text` is the one place where it becomes part of a Markdown or LaTeX document.
+"""
 
 import json
 import math
+import re
 from itertools import groupby
+
+from markupsafe import Markup
 
 from sharpness import registry
 
@@ -11,6 +17,11 @@ DIVERGED = "diverged"
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 ROMAN = ((100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
+
+# What pandoc interprets wherever it is (dashes and ellipses by the second of their characters on), and where a line
+# begins: the marks of lists, definitions, titles and captions.
+MARKDOWN_ANYWHERE = re.compile(r"""[\\`*_{}\[\]<>#|$~^@"']|&(?=#?\w+;)|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.""")
+MARKDOWN_AT_START = re.compile(r"^((?:\(?[A-Za-z0-9]+(?=[.)](?:\s|$)))?|[Tt]able(?=:))([-+:%=.)])")
 
 
 class Markdown:
@@ -21,8 +32,8 @@ class Markdown:
     plus_minus = "±"
 
     def text(self, text: str) -> str:
-        """Text in which the format finds nothing to interpret."""
-        return "".join(f"\\{character}" if character in r"\`*_{}[]<>#|$~^@" else character for character in text)
+        """Text in which the format finds nothing to interpret; it is one line (`sharpness.config` sees to that)."""
+        return MARKDOWN_AT_START.sub(r"\1\\\2", MARKDOWN_ANYWHERE.sub(r"\\\g<0>", text))
 
     def bold(self, cell: str) -> str:
         return f"**{cell}**"
@@ -74,15 +85,19 @@ class Latex(Markdown):
     minus = "$-$"
     plus_minus = r"$\pm$"
 
+    # A row that begins with [ or * would be an argument of the line break before it; the empty groups keep apart what
+    # fonts join: dashes, quotes.
     _escapes = str.maketrans(
         {character: f"\\{character}" for character in "&%$#_{}"}
         | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+        | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}"}
+        | {"'": r"\textquotesingle{}", "`": r"\textasciigrave{}", '"': r"\textquotedbl{}"}
         | {"×": r"$\times$", "∞": r"$\infty$", "ρ": r"$\rho$", "η": r"$\eta$", "±": r"$\pm$", "−": "$-$"}
         | {"–": "--", "—": "---"}
     )
 
     def text(self, text: str) -> str:
-        return text.translate(self._escapes)
+        return re.sub("-(?=-)", "-{}", text).translate(self._escapes)
 
     def bold(self, cell: str) -> str:
         return rf"\textbf{{{cell}}}"
@@ -125,10 +140,10 @@ def numbered(identities: list[str], order: dict) -> str:
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs) or Markdown.nothing
 
 
-def ascent(method: dict) -> str:
+def ascent(method: dict) -> Markup:
     """The ascent step of a method of config/study.yaml as a formula."""
     if method["optimizer"] != "sam":
-        return "$0$"
+        return Markup("$0$")
     formula = registry.constants("optim.geometries", method["geometry"].replace("-", "_"))["FORMULA"]
     where = rf", \quad {formula}" if formula else ""
     scale, square = ("T", "T^2") if where else ("", "")
@@ -153,7 +168,7 @@ def ascent(method: dict) -> str:
         case normalization, p:
             divisor = f"/{norm}_q^{{q-1}}" if normalization == "dual" else ""
             step = rf"\rho\, {scale}\,{sign}\,{size}^{{q-1}}{divisor}, \quad q = {p / (p - 1):.3g}"
-    return f"${step}{where}$" + _occasions(method.get("when", {}))
+    return Markup(f"${step}{where}$" + _occasions(method.get("when", {})))
 
 
 def _occasions(when: dict) -> str:
@@ -169,9 +184,20 @@ def _occasions(when: dict) -> str:
     return ""
 
 
-def embedded(value: object) -> str:
-    """JSON that can stand in an HTML script element."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+def embedded(value: object) -> Markup:
+    """JSON that can stand in an HTML script element, where no < may be, as raw HTML of the report's Markdown."""
+    return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
+
+
+def plain(value: object) -> Markup:
+    """A value as Markdown that shows it as it is; Markdown itself (Markup) stays."""
+    return value if isinstance(value, Markup) else Markup(MARKDOWN.text(str(value)))
+
+
+def code(text: str) -> Markup:
+    """Text in the typeface of code, whatever is in it."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return Markup(f"{fence} {text} {fence}" if "`" in text else f"`{text}`")
 
 
 def _is_missing(value: float | None) -> bool:
@@ -180,7 +206,6 @@ def _is_missing(value: float | None) -> bool:
 
 MARKDOWN, LATEX = Markdown(), Latex()
 FILTERS = {
-    "plain": MARKDOWN.text,
     **{name: getattr(MARKDOWN, name) for name in ("fixed", "signed", "spread", "short", "measured", "loss")},
-    **{function.__name__: function for function in (yes_no, duration, memory, numbered, ascent, embedded)},
+    **{function.__name__: function for function in (plain, code, yes_no, duration, memory, numbered, ascent, embedded)},
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from sharpness import files, paths, provenance
+from sharpness import files, paths, provenance, records
 from sharpness.errors import UserError
 from sharpness.jobs import Job
 from sharpness.study import Study
@@ -64,7 +64,7 @@ def build(study: Study) -> dict:
         "jobs": {
             identity: {
                 "files": _hashes(path for path in study.jobs[identity].files if path.is_file()),
-                "status": run.get("status"),
+                "status": run["status"],
                 "commit": run["provenance"]["commit"],
                 "dirty": run["provenance"]["dirty"],
                 "environment": distinct.index(environments[identity]),
@@ -80,7 +80,7 @@ def build(study: Study) -> dict:
 def write(study: Study, manifest: dict, report: list[Path]) -> None:
     """Write a manifest, with the hashes of the report's files added, and the resolved configuration beside it."""
     files.write_text(paths.config(study.scale), config_text(study))
-    files.write_json(paths.manifest(study.scale), {**manifest, "report": {"files": _hashes(report)}})
+    records.write(paths.manifest(study.scale), {**manifest, "report": {"files": _hashes(report)}})
 
 
 def total_cost(runs: Iterable[dict]) -> dict:
@@ -105,10 +105,9 @@ def _artifact(study: Study, name: str, runs: dict[str, dict]) -> dict:
 
 def _read_run(job: Job) -> dict | None:
     try:
-        run = json.loads(job.run.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return records.parse(job.run.read_bytes(), records.RUN, sealed=False)
+    except (OSError, ValueError):
         return None
-    return run if isinstance(run, dict) and run.keys() >= {"provenance", "cost"} else None
 
 
 def _environment(run: dict) -> dict:

@@ -4,11 +4,12 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sharpness import files, paths
+from sharpness import files, paths, records
 from sharpness.errors import UserError
 from sharpness.evidence.formatting import LARGEST_LOSS
 from sharpness.jobs import COMPLETED, DIVERGED, Job
@@ -132,7 +133,13 @@ def write_runs(study: Study) -> None:
     Raises:
         UserError: as summarize.
     """
-    files.write_text(paths.runs(study.scale), csv_text(summarize(list(study.runs.values()))))
+    write_table(paths.runs(study.scale), summarize(list(study.runs.values())))
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame as CSV, and beside it a record with its hash."""
+    files.write_text(path, csv_text(frame))
+    records.write(paths.record(path), {"files": {path.name: files.sha256(path)}})
 
 
 def csv_text(frame: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -118,19 +119,29 @@ def shades(colour: str, radii: Sequence[float]) -> dict[float, str]:
     }
 
 
+def plain(text: str) -> str:
+    """Text that matplotlib draws as it is: a dollar begins no formula, and a leading underscore hides no label."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
 def title(figure: Figure, text: str) -> None:
     """Say above a figure, in small type, what its numbers are of."""
-    figure.suptitle(text, x=0.02, horizontalalignment="left", fontsize=7)
+    figure.suptitle(plain(text), x=0.02, horizontalalignment="left", fontsize=7)
 
 
 def legend(figure: Figure, left: list[Artist], right: list[Artist]) -> None:
     """Add one legend below the axes, for which the figure grows: in two columns, or in one if two are too wide."""
     blank = [Line2D([], [], linestyle="none", label=" ")] * (len(right) - len(left))
-    drawn = figure.legend(handles=[*left, *blank, *right], loc="outside lower center", ncols=2)
+    drawn = _legend(figure, [*left, *blank, *right], ncols=2)
     if drawn.get_window_extent().width > figure.bbox.width:
         drawn.remove()
-        drawn = figure.legend(handles=[*left, *right], loc="outside lower center")
+        drawn = _legend(figure, [*left, *right])
     figure.set_figheight(figure.get_figheight() + drawn.get_window_extent().height / figure.dpi)
+
+
+def _legend(figure: Figure, handles: list[Artist], **look: int) -> Legend:
+    labels = [plain(str(handle.get_label())) for handle in handles]
+    return figure.legend(handles, labels, loc="outside lower center", **look)
 
 
 def settle(figure: Figure) -> None:

@@ -9,14 +9,15 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from sharpness import files, paths, registry
+from sharpness import files, paths, records, registry
 from sharpness.config import load_config
-from sharpness.datasets import prepared_digest, prepared_folder
+from sharpness.datasets import open_arrays, prepared_digest, prepared_folder
 from sharpness.errors import UserError
 from sharpness.evidence import manifest
 from sharpness.evidence.claims import judge_claims
+from sharpness.evidence.intact import altered_artifacts, command, remedy
 from sharpness.evidence.runs import csv_text, summarize
-from sharpness.jobs import TRAINING, Job, canonical
+from sharpness.jobs import TRAINING, Job
 from sharpness.scales import scale_names
 from sharpness.study import Study, load_study
 
@@ -33,12 +34,16 @@ def verify(study: Study) -> list[str]:
     Raises:
         UserError: config/ is faulty.
     """
-    recorded = _read_manifest(study)
+    try:
+        recorded, unread = _read_manifest(study), []
+    except UserError as fault:
+        recorded, unread = None, [str(fault)]
     findings = check(study, recorded)
     findings += _check_content(study, {line.split(": ")[1] for line in findings})
     if recorded is None:
-        return [*findings, f"missing: {paths.manifest(study.scale)}: no manifest that can be read; make the report"]
-    return [*_check_config(study), *findings, *_check_hashes(recorded["report"]["files"])]
+        return [*findings, *unread]
+    report = {path: recorded["report"]["files"].get(str(path)) for path in paths.report(study.scale)}
+    return [*_check_config(study, recorded), *findings, *_check_hashes(study, report)]
 
 
 def check(study: Study, recorded: dict | None = None) -> list[str]:
@@ -60,18 +65,27 @@ def check(study: Study, recorded: dict | None = None) -> list[str]:
         *faults.values(),
         *_check_data(study, sound),
         *_check_unexpected(study),
-        *(_check_runs(sound, recorded) if recorded else ()),
+        *(_check_runs(study, sound, recorded) if recorded else ()),
         *_check_artifacts(study, sound, recorded),
     ]
 
 
-def _read_manifest(study: Study) -> dict | None:
+def _read_manifest(study: Study) -> dict:
+    """The manifest.
+
+    Raises:
+        UserError: there is none that can be used; the message is a finding.
+    """
+    path = paths.manifest(study.scale)
     try:
-        recorded = json.loads(paths.manifest(study.scale).read_bytes())
-    except (OSError, ValueError):
-        return None
-    complete = isinstance(recorded, dict) and recorded.keys() >= {"jobs", "artifacts", "report"}
-    return recorded if complete else None
+        recorded = records.parse(path.read_bytes(), records.MANIFEST)
+        if recorded["scale"] != study.scale:
+            raise ValueError(f"of scale {recorded['scale']}")
+        return recorded
+    except OSError:
+        raise UserError(f"missing: {path}: no manifest that can be read; make the report: {command(study)}") from None
+    except ValueError as reason:
+        raise UserError(f"altered: {path}: {reason}; {remedy(study)}") from None
 
 
 def _fault(job: Job) -> str | None:
@@ -80,18 +94,15 @@ def _fault(job: Job) -> str | None:
     if absent:
         return f"missing: {job.folder}: no {' and no '.join(absent)}; run the job again"
     try:
-        run = job.read()
+        job.read()
     except UserError as error:
         return f"altered: {error}"
-    if canonical(run.get("spec")) != canonical(job.spec):
-        return f"altered: {job.run}: its spec is not the one that its folder is named for; run it again"
     return None
 
 
 def _check_data(study: Study, jobs: dict[str, Job]) -> Iterator[str]:
     """Runs on other data than most are mixed; what most are on must be the prepared data, where that exists."""
-    runs = [job.run for job in jobs.values() if job.kind == TRAINING]
-    hashes = {file: json.loads(file.read_bytes()).get("data_sha256", "unknown") for file in runs}
+    hashes = {job.run: job.read()["data_sha256"] for job in jobs.values() if job.kind == TRAINING}
     if not hashes:
         return
     [(usual, _)] = Counter(hashes.values()).most_common(1)
@@ -99,19 +110,25 @@ def _check_data(study: Study, jobs: dict[str, Job]) -> Iterator[str]:
         if digest != usual:
             yield f"mixed: {file}: trained on other data ({digest[:12]}) than most runs ({usual[:12]}); run it again"
     dataset, data_dir = study.settings["dataset"], Path(load_config()["data_dir"])
-    prepared = prepared_digest(dataset, data_dir)
+    folder, prepared = prepared_folder(dataset, data_dir), prepared_digest(dataset, data_dir)
+    if any(folder.glob("*.npy")):
+        try:
+            open_arrays(folder)
+        except UserError as fault:
+            yield f"altered: {fault}"
+            return
     if prepared not in (None, usual):
         yield (
             f"stale: {paths.results(study.scale) / TRAINING}: trained on other data ({usual[:12]}) than "
-            f"{prepared_folder(dataset, data_dir)} has now ({prepared[:12]}); delete them and run again"
+            f"{folder} has now ({prepared[:12]}); delete them and run again"
         )
 
 
-def _check_runs(jobs: dict[str, Job], recorded: dict) -> Iterator[str]:
+def _check_runs(study: Study, jobs: dict[str, Job], recorded: dict) -> Iterator[str]:
     """Each run.json against the manifest; it vouches for its data file itself."""
     for identity, job in jobs.items():
-        if identity in recorded["jobs"]:
-            yield from _check_hashes({str(job.run): recorded["jobs"][identity]["files"].get(str(job.run))})
+        known = recorded["jobs"].get(identity, {"files": {}})["files"]
+        yield from _check_hashes(study, {job.run: known.get(str(job.run))})
 
 
 def _check_unexpected(study: Study) -> Iterator[str]:
@@ -141,8 +158,8 @@ def _other_studies(study: Study) -> Iterator[Study]:
 def _reason(folder: Path, own: dict[str, Job]) -> str:
     """Why a folder is not one of the study's: in which settings it differs from the most similar job of its kind."""
     try:
-        spec = json.loads((folder / "run.json").read_bytes())["spec"]
-    except (OSError, ValueError, KeyError, TypeError):
+        spec = records.parse((folder / "run.json").read_bytes(), records.RUN, sealed=False)["spec"]
+    except (OSError, ValueError):
         return "no job of the study"
     candidates = [_differences(spec, job.spec) for job in own.values() if job.folder.parent == folder.parent]
     if not candidates:
@@ -155,28 +172,32 @@ def _reason(folder: Path, own: dict[str, Job]) -> str:
 
 def _check_artifacts(study: Study, sound: dict[str, Job], recorded: dict | None) -> Iterator[str]:
     """Each artifact's files against the manifest, and against its own record: which files, made from which jobs."""
+    altered = altered_artifacts(study)
     for name, own in manifest.artifact_files(study).items():
         known = recorded["artifacts"].get(name, {"files": {}})["files"] if recorded else {}
-        findings = list(_check_hashes({str(path): known.get(str(path)) for path in own}))
+        hashes = {path: known.get(str(path)) for path in own}
+        findings = list(_check_hashes(study, hashes) if recorded else _check_there(study, own))
+        named = {line.split(": ")[1] for line in findings}
+        record = study.artifact(name).record(study.scale) if name in study.artifacts else paths.record(own[0])
+        if str(record) not in named:
+            changed = [path for path in dict.fromkeys([*own, record]) if path in altered and str(path) not in named]
+            findings += [
+                f"{'altered' if path.is_file() else 'missing'}: {path}: {altered[path]}; {remedy(study)}"
+                for path in changed
+            ]
         yield from findings
         if not findings and name in study.artifacts:
-            yield from _check_record(study, name, sound)
+            yield from _check_jobs(study, name, sound)
 
 
-def _check_record(study: Study, name: str, sound: dict[str, Job]) -> Iterator[str]:
-    record = study.artifact(name).record(study.scale)
-    try:
-        made = json.loads(record.read_bytes())
-        files_then, jobs_then = dict(made["files"]), dict(made["jobs"])
-    except (OSError, ValueError, KeyError, TypeError):
-        yield f"altered: {record}: not the record of an artifact; make {name} and the report again"
-        return
-    for path in study.artifact(name).described(study.scale):
-        if files_then.get(path.name) != files.sha256(path):
-            yield f"altered: {path}: not the file that {record} describes; make {name} and the report again"
-    jobs_now = {job.id: files.sha256(job.data) for job in study.artifact(name).jobs(study) if job.id in sound}
-    if jobs_then != jobs_now and len(jobs_now) == len(study.artifact(name).jobs(study)):
-        yield f"stale: {record.with_suffix('.csv')}: made from other jobs than it shows now; make {name} again"
+def _check_jobs(study: Study, name: str, sound: dict[str, Job]) -> Iterator[str]:
+    """The jobs that an artifact was made from, and those that it shows now."""
+    artifact = study.artifact(name)
+    jobs_then = records.parse(artifact.record(study.scale).read_bytes(), records.ARTIFACT)["jobs"]
+    jobs_now = {job.id: files.sha256(job.data) for job in artifact.jobs(study) if job.id in sound}
+    if jobs_then != jobs_now and len(jobs_now) == len(artifact.jobs(study)):
+        table = artifact.file(study.scale, "csv")
+        yield f"stale: {table}: made from other jobs than it shows now; {remedy(study)}"
 
 
 def _check_content(study: Study, named: set[str]) -> Iterator[str]:
@@ -186,8 +207,8 @@ def _check_content(study: Study, named: set[str]) -> Iterator[str]:
         unusable = str(table) in named or not table.is_file()
         if unusable or any(_fault(job) for job in manifest.artifact_jobs(study, name)):
             continue
-        if table.read_text(encoding="utf-8") != csv_text(_data(study, name)):
-            yield f"stale: {table}: not what its jobs give now; make {name} again"
+        if table.read_bytes() != csv_text(_data(study, name)).encode():
+            yield f"stale: {table}: not what its jobs give now; {remedy(study)}"
 
 
 def _data(study: Study, name: str) -> pd.DataFrame:
@@ -199,24 +220,31 @@ def _data(study: Study, name: str) -> pd.DataFrame:
     return study.artifact(name).data(study)
 
 
-def _check_config(study: Study) -> Iterator[str]:
+def _check_config(study: Study, recorded: dict) -> Iterator[str]:
     path = paths.config(study.scale)
-    try:
-        saved = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        yield f"missing: {path}: no configuration that can be read; make the report again"
+    hashes = list(_check_hashes(study, {path: recorded["config"]["sha256"]}))
+    if hashes:
+        yield from hashes
         return
-    for difference in _differences(saved, yaml.safe_load(manifest.config_text(study))):
-        yield f"stale: {path}: the artifacts were made with {difference}; run the study again"
+    for difference in _differences(yaml.safe_load(path.read_bytes()), yaml.safe_load(manifest.config_text(study))):
+        yield f"stale: {path}: the artifacts were made with {difference}; {command(study)}"
 
 
-def _check_hashes(hashes: dict[str, str | None]) -> Iterator[str]:
-    """Files that are missing, or that have not the hash recorded for them (None: no hash is known)."""
+def _check_there(study: Study, paths: list[Path]) -> Iterator[str]:
+    for path in paths:
+        if not path.is_file():
+            yield f"missing: {path}: no such file; make it: {command(study)}"
+
+
+def _check_hashes(study: Study, hashes: dict[Path, str | None]) -> Iterator[str]:
+    """Files that are missing, or that have not the hash that the manifest has for them."""
     for path, digest in hashes.items():
-        if not Path(path).is_file():
-            yield f"missing: {path}: no such file; make it again"
-        elif digest not in (None, files.sha256(Path(path))):
-            yield f"altered: {path}: not the file that MANIFEST.json records; make it and the report again"
+        if not path.is_file():
+            yield f"missing: {path}: no such file; make it: {command(study)}"
+        elif digest is None:
+            yield f"stale: {path}: made after the report, as MANIFEST.json does not have it; {command(study)}"
+        elif digest != files.sha256(path):
+            yield f"altered: {path}: not the file that MANIFEST.json records; {remedy(study)}"
 
 
 def _differences(one: object, other: object) -> list[str]:

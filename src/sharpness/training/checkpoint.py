@@ -53,20 +53,21 @@ class CheckpointFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            return self._set_aside(f"unreadable ({error.strerror})")
+            return self.set_aside(f"unreadable ({error.strerror})")
         try:
             state = unpack(content)
         except ValueError as reason:
-            return self._set_aside(reason)
+            return self.set_aside(reason)
         if state["identity"] != self.identity:
-            return self._set_aside(f"of another run, or of other data ({state['identity']['id']})")
+            return self.set_aside(f"of another run, or of other data ({state['identity']['id']})")
         return state
 
     def remove(self) -> None:
         """Delete the checkpoint of a run that is complete."""
         self.path.unlink(missing_ok=True)
 
-    def _set_aside(self, reason: object) -> None:
+    def set_aside(self, reason: object) -> None:
+        """Rename a checkpoint that cannot be used, and say why."""
         aside = self.path.with_suffix(".unusable")
         self.path.replace(aside)
         print(
@@ -85,9 +86,13 @@ def unpack(content: bytes | memoryview) -> dict:
     if content[:start] != _first_line(content[start:]):
         raise ValueError("cut short, corrupt or of another version")
     try:
-        return torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+        state = torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
         raise ValueError("not a plain checkpoint") from None
+    identity = state.get("identity") if isinstance(state, dict) else None
+    if not isinstance(identity, dict) or "id" not in identity:
+        raise ValueError("of no run")
+    return state
 
 
 def _first_line(payload: bytes | memoryview) -> bytes:

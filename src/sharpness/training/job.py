@@ -23,8 +23,8 @@ from sharpness.training.tracking import Tracking
 
 def run_training(
     job: Job, dataset: dict, data_dir: Path, device_name: str, runs_per_gpu: int, cuda_graph: bool, tracker: str
-) -> Outcome:
-    """Train a run and write its history.csv and run.json; continue from its checkpoint if there is one.
+) -> tuple[Outcome, bool]:
+    """Train a run and write its history.csv and run.json, unless it has them; continue from its checkpoint if any.
 
     Args:
         job: the run.
@@ -35,10 +35,16 @@ def run_training(
         cuda_graph: on a GPU, replay each step as one CUDA graph.
         tracker: a name of sharpness.training.tracking, or "none".
 
+    Returns:
+        What it gave, and whether it had been finished before with this result: its files are then left as they are.
+
     Raises:
-        UserError: a fault of the data, the device or the settings, or the memory is exhausted.
+        UserError: a fault of the data, the device or the settings, or the memory is exhausted, or the run had been
+            finished before with another result, or its files have been damaged since.
         Interrupted: a signal stopped the run; its checkpoint is saved.
     """
+    if job.is_finished():
+        job.read()  # a damaged one is refused before it is trained again
     spec = job.spec
     show_progress = sys.stderr.isatty()
     prepared = prepare(dataset, data_dir, show_progress)
@@ -68,17 +74,22 @@ def run_training(
                 ) from None
             gpu_memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
             on = describe(device) | ({"cuda_graph": cuda_graph} if device.type == "cuda" else {})
-        job.write(
-            history_text(outcome.history),
-            outcome.status,
-            provenance.origin(on),
-            provenance.cost(outcome.seconds, outcome.earlier_cpu_seconds, gpu_memory),
-            epochs=len(outcome.history),
-            steps=steps_of(len(outcome.history), len(data.train_labels), spec["batch_size"]),
-            backward_passes=backward_passes(spec, len(data.train_labels), len(outcome.history)),
-            classes=data.classes,
-            data_sha256=data.sha256,
-        )
+        text = history_text(outcome.history)
+        more = {
+            "epochs": len(outcome.history),
+            "steps": steps_of(len(outcome.history), len(data.train_labels), spec["batch_size"]),
+            "backward_passes": backward_passes(spec, len(data.train_labels), len(outcome.history)),
+            "classes": data.classes,
+            "data_sha256": data.sha256,
+        }
+        try:
+            repeated = job.has_result(text, outcome.status, **more)
+        except UserError:
+            checkpoint.remove()
+            raise
+        if not repeated:
+            cost = provenance.cost(outcome.seconds, outcome.earlier_cpu_seconds, gpu_memory)
+            job.write(text, outcome.status, provenance.origin(on), cost, **more)
         checkpoint.remove()
         tracking.status = outcome.status
-    return outcome
+    return outcome, repeated

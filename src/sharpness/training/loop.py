@@ -27,6 +27,8 @@ from sharpness.training.step import autocast, build_training, set_learning_rate
 # Test images at once, by the kind of device: a CPU's caches hold the activations of few, a GPU is busy only with many.
 TEST_BATCH = {"cpu": 128, "cuda": 512}
 CALIBRATION_BINS = 15
+# What a checkpoint has beside tensors.
+PLAIN_STATE = {"history": list, "done": int, "seconds": float, "cpu_seconds": float}
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,14 @@ def train(
         }
 
     if saved := checkpoint.load():
-        model.load_state_dict(saved["model"])
+        try:
+            _restore(saved, model, optimizer, logits, batch_size)
+            _set_random_state(saved["random"], device)
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            checkpoint.set_aside(f"not of this training ({' '.join(str(error).split())[:80]})")
+            return train(spec, data, device, checkpoint, cuda_graph, show_progress, watch)
         history, done = saved["history"], saved["done"]
-        steps = steps_of(len(history), images, batch_size) + steps_of(1, done, batch_size)
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["optimizer"], "steps": steps})
-        _set_random_state(saved["random"], device)
         seconds, cpu_seconds = saved["seconds"], saved["cpu_seconds"]
-        logits.copy_(saved["logits"])
     if watch:
         watch(history, seconds)
 
@@ -194,6 +197,24 @@ def _score(loss: SmoothedLoss, logits: Tensor, labels: Tensor) -> tuple[float, f
     """Mean loss and accuracy as numbers, which waits for the device: once an epoch, not once a batch."""
     correct = (logits.argmax(dim=1) == labels).sum()
     return loss(logits.double(), labels).item(), correct.item() / len(labels)
+
+
+def _restore(saved: dict, model: nn.Module, optimizer: torch.optim.Optimizer, logits: Tensor, batch_size: int) -> None:
+    """Put a checkpoint's tensors in their places; what does not fit there raises, as does what is of another type."""
+    if not all(isinstance(saved[key], kind) for key, kind in PLAIN_STATE.items()):
+        raise TypeError("of other types")
+    if not all(isinstance(value, float | int) for row in saved["history"] for value in row.values()):
+        raise TypeError("no history")
+    model.load_state_dict(saved["model"])
+    steps = steps_of(len(saved["history"]), len(logits), batch_size) + steps_of(1, saved["done"], batch_size)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["optimizer"], "steps": steps})
+    for parameter, state in optimizer.state.items():
+        for value in state.values():
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+                raise ValueError("a state of the optimizer of another shape")
+    if saved["logits"].shape != logits.shape or not 0 <= saved["done"] <= len(logits):
+        raise ValueError("other images")
+    logits.copy_(saved["logits"])
 
 
 def _random_state(device: torch.device) -> dict:

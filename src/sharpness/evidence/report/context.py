@@ -1,13 +1,12 @@
 """What the report's templates may quote: read from the files that the study has left, nothing of it computed anew."""
 
-import json
 import math
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
-from sharpness import paths, registry
+from sharpness import paths, records, registry
 from sharpness.errors import UserError
 from sharpness.evidence import titles
 from sharpness.evidence.runs import read_problem
@@ -184,16 +183,17 @@ def _radii(study: Study, method: str) -> list[float]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
+    """A table of ours: a number that is missing is an empty cell, and text is text, "NA" too."""
     _require(path)
-    return pd.read_csv(path)
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def _read_record(path: Path) -> dict:
     _require(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{path}: cut short or not JSON; delete it and make it again: snakemake --cores all") from None
+        return records.parse(path.read_bytes(), records.ARTIFACT)
+    except ValueError as reason:
+        raise UserError(f"{path}: {reason}; delete it and make it again: snakemake --cores all") from None
 
 
 def _require(path: Path) -> None:

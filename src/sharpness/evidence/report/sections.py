@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 from sharpness.errors import UserError
 from sharpness.evidence.artifact import Figure
-from sharpness.evidence.formatting import FILTERS, MARKDOWN, embedded
+from sharpness.evidence.formatting import FILTERS, embedded, plain
 from sharpness.evidence.manifest import total_cost
 from sharpness.evidence.report.context import read_context
 from sharpness.study import Study
@@ -38,19 +39,23 @@ def fill_in(study: Study, manifest: dict, findings: list[str]) -> str:
         comment_end_string="-->",
         trim_blocks=True,
         lstrip_blocks=True,
+        # Whatever a template quotes is text and escaped here; what is marked as Markdown (Markup) goes in as it is.
+        autoescape=True,
+        finalize=plain,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # YAML has no pairs of surrogates
     environment.filters |= FILTERS
     context = read_context(study) | {
         "manifest": manifest,
         "findings": findings,
-        "scale_title": MARKDOWN.text(study.settings["title"]),
-        "data_title": MARKDOWN.text(study.settings["dataset"]["title"]),
+        "scale_title": plain(study.settings["title"]),
+        "data_title": plain(study.settings["dataset"]["title"]),
     }
     writer = _Writer(study, context, environment)
     page_one = writer.render("page_one.md")
     texts = {name: writer.render(f"sections/{name}.md") for name in study.sections}
-    sections = [writer.section(name, text) for name, text in texts.items()]
-    return _numbered(writer.render("report.md", page_one=page_one, sections=sections))
+    sections = [Markup(writer.section(name, text)) for name, text in texts.items()]
+    return _numbered(writer.render("report.md", page_one=Markup(page_one), sections=sections))
 
 
 class _Writer:
@@ -89,22 +94,23 @@ class _Writer:
     def _facts(self, name: str) -> dict:
         return self.context["artifacts"][name]["facts"]
 
-    def _ref(self, name: str) -> str:
+    def _ref(self, name: str) -> Markup:
         """A link to a table or figure."""
         if name in self.study.artifacts:
-            return f"[{self.context['artifacts'][name]['label']}](#{name})"
-        return f"[{_number(name)}](#table-{name})"
+            return Markup(f"[{self.context['artifacts'][name]['label']}](#{name})")
+        return Markup(f"[{_number(name)}](#table-{name})")
 
-    def _show(self, name: str) -> str:
+    def _show(self, name: str) -> Markup:
         """A table or figure with its caption."""
         self.shown.add(name)
         artifact, record = self.study.artifacts[name], self.context["artifacts"][name]
         caption = f"**{record['label']}.** {record['caption']}"
         if not isinstance(artifact, Figure):
-            return f"{record['body']}\n: {caption} {{#{name}}}\n"
+            return Markup(f"{record['body']}\n: {caption} {{#{name}}}\n")
         picture = artifact.file(self.study.scale, "svg")
         image = f'![{caption}]({picture}){{#{name} alt="{record["label"]}; its values are in {name}.csv."}}\n'
-        return f"{image}\n```{{=html}}\n{_tools(name, artifact.file(self.study.scale, 'csv'), record)}\n```\n"
+        tools = _tools(name, artifact.file(self.study.scale, "csv"), record)
+        return Markup(f"{image}\n```{{=html}}\n{tools}\n```\n")
 
 
 def _tools(name: str, csv: Path, record: dict) -> str:
@@ -115,8 +121,8 @@ def _tools(name: str, csv: Path, record: dict) -> str:
     return f'<p class="tools" data-figure="{name}">{link}</p>{hover if record["hover"] else ""}'
 
 
-def _number(name: str) -> str:
-    return f"Table \x02{name}\x03"
+def _number(name: str) -> Markup:
+    return Markup(f"Table \x02{name}\x03")
 
 
 def _numbered(text: str) -> str:

@@ -8,7 +8,9 @@ import pypandoc
 import typst
 
 from sharpness import files, paths
+from sharpness.errors import UserError
 from sharpness.evidence import manifest
+from sharpness.evidence.intact import altered_artifacts, remedy
 from sharpness.evidence.report.sections import SOURCES, fill_in
 from sharpness.evidence.verify import check
 from sharpness.study import Study
@@ -27,8 +29,11 @@ def write_report(study: Study) -> None:
     Jobs that are missing, stale or altered do not stop it: the report shows them in a badge.
 
     Raises:
-        UserError: a table, a figure, runs.csv, claims.csv or a problem's data are missing.
+        UserError: a table, a figure, runs.csv, claims.csv or a problem's data are missing, or one of the first four is
+            not what its job has written.
     """
+    for path, reason in altered_artifacts(study).items():
+        raise UserError(f"{path}: {reason}; {remedy(study)}")
     record = manifest.build(study)
     markdown = fill_in(study, record, check(study))
     html, pdf = paths.report(study.scale)
