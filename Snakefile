@@ -13,8 +13,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
+# Where this file is: not the working directory if another workflow imports it.
+ROOT = os.path.abspath(workflow.current_basedir)
+
 # Jobs run under the interpreter that runs Snakemake, with the package as it is in src/.
-SOURCE = os.path.join(workflow.basedir, "src")
+SOURCE = os.path.join(ROOT, "src")
 os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]),
     PYTHONPATH=os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])]),

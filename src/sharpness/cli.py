@@ -140,6 +140,12 @@ def _verify(options: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
+def _crate(options: argparse.Namespace) -> None:
+    from sharpness.evidence.crate import write_crate
+
+    print(write_crate(load_study(options.scale, theory=options.theory)))
+
+
 def _config(options: argparse.Namespace) -> dict:
     """config/config.yaml, overridden by the options given."""
     config = load_config()
@@ -210,6 +216,8 @@ def _parser() -> argparse.ArgumentParser:
     verb("report", _report, "write report.html, report.pdf and MANIFEST.json", part_two)
     text = "compare all results of the scale with the tree; print what is missing, stale or altered"
     verb("verify", _verify, text, part_two)
+    text = "pack a finished scale and how it was made as a Workflow Run RO-Crate, crate.zip"
+    verb("crate", _crate, text, part_two)
     return parser
 
 

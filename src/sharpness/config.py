@@ -8,6 +8,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from sharpness.errors import UserError, suggestion
+from sharpness.paths import shipped
 
 CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
 
@@ -69,7 +70,7 @@ def read_yaml(path: Path) -> object:
 
 def load_config(root: Path = Path()) -> dict:
     """config/config.yaml, checked."""
-    return read_config(root / "config/config.yaml", root / CONFIG_SCHEMA)
+    return read_config(root / "config/config.yaml", shipped(CONFIG_SCHEMA, root))
 
 
 def check_config(config: dict, root: Path = Path()) -> None:
@@ -78,7 +79,7 @@ def check_config(config: dict, root: Path = Path()) -> None:
     Raises:
         UserError: the first fault found.
     """
-    check(config, root / CONFIG_SCHEMA, "config (config/config.yaml and --config)")
+    check(config, shipped(CONFIG_SCHEMA, root), "config (config/config.yaml and --config)")
 
 
 def read_config(path: Path, schema: Path) -> dict:

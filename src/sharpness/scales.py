@@ -5,6 +5,7 @@ from pathlib import Path
 from sharpness import registry
 from sharpness.config import check, read_yaml
 from sharpness.errors import UserError, unknown
+from sharpness.paths import shipped
 
 
 def scale_names(root: Path = Path()) -> list[str]:
@@ -40,7 +41,7 @@ def read_scale(scale: str, root: Path) -> dict:
 
     settings, chain = _merged(scale, root, ())
     where = f"{scale_file(scale)}{' (extends ' + ', '.join(chain[1:]) + ')' if len(chain) > 1 else ''}"
-    check(settings, root / "workflow/schemas/scale.schema.yaml", where)
+    check(settings, shipped("workflow/schemas/scale.schema.yaml", root), where)
     datasets.source_of(settings["dataset"], where)
     registry.check_constants("datasets", settings["dataset"]["name"], f"{where}: dataset.name", "TITLE", "CITATION")
     for name in settings["networks"]:

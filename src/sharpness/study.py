@@ -14,6 +14,7 @@ from sharpness.config import load_config, read_config
 from sharpness.errors import UserError, not_known
 from sharpness.experiments import expand_experiments
 from sharpness.jobs import Job, canonical
+from sharpness.paths import shipped
 from sharpness.problems import expand_problems
 from sharpness.references import CLAIMS, STUDY, check_references, check_section, lookup
 from sharpness.scales import read_scale
@@ -288,4 +289,4 @@ def _described(settings: object) -> dict:
 
 
 def _schema(name: str, root: Path) -> Path:
-    return root / f"workflow/schemas/{name}.schema.yaml"
+    return shipped(f"workflow/schemas/{name}.schema.yaml", root)

@@ -1,11 +1,12 @@
-# What the rules' inputs are made of: the configuration, and the code by package.
+# What the rules' inputs are made of: the configuration of the working directory, and the code by package.
 
+TREE = Path(os.path.relpath(ROOT))
 CONFIGURATION = ["config/study.yaml", *scale_files(SCALE)]
 
 
 def code(*packages):
     """The modules of some packages, those of their subpackages not included."""
-    folders = [Path("src/sharpness", package) for package in packages]
+    folders = [TREE.joinpath("src/sharpness", package) for package in packages]
     return sorted(path for folder in folders for path in folder.glob("*.py"))
 
 
@@ -23,5 +24,5 @@ def artifact_inputs(name):
         "config/published.yaml",
         *SHARED_CODE,
         *predictions,
-        f"src/{kind}.py",
+        TREE / f"src/{kind}.py",
     ]

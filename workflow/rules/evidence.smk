@@ -32,7 +32,7 @@ rule claims:
         "config/claims.yaml",
         SHARED_CODE,
         code("evidence/quantities"),
-        "src/sharpness/training/schedule.py",
+        TREE / "src/sharpness/training/schedule.py",
     output:
         report(
             paths.claims(SCALE),

@@ -13,7 +13,7 @@ rule report:
         code("evidence/report", "datasets", "problems", "optim/geometries"),
         sorted(
             path
-            for path in Path("workflow/report").rglob("*")
+            for path in (TREE / "workflow/report").rglob("*")
             if path.suffix not in ("", ".rst")
         ),
     output:
