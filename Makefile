@@ -3,7 +3,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: report smoke test test-faults test-slurm bench docs lock
+.PHONY: report smoke test test-faults test-slurm test-container bench docs lock
 
 report: .venv/.complete
 	snakemake --cores all
@@ -24,6 +24,10 @@ test-faults: .venv/.complete
 
 test-slurm: .venv/.complete
 	pytest tests/slurm.py
+
+# Needs root and debootstrap.
+test-container: .venv/.complete
+	pytest tests/container.py
 
 bench: .venv/.complete
 	python bench/run.py

@@ -22,8 +22,8 @@ SCHEMA = """
     ComputerLanguage about actionStatus additionalType agent alternateName author contentSize datePublished description
     encodingFormat endTime hasPart identifier instrument license mainEntity mentions name object position
     programmingLanguage result startTime step url value version workExample
-""".split()
-CONTEXT = {term: f"http://schema.org/{term}" for term in SCHEMA} | {
+"""
+CONTEXT = {term: f"http://schema.org/{term}" for term in SCHEMA.split()} | {
     "File": "http://schema.org/MediaObject",
     "conformsTo": "http://purl.org/dc/terms/conformsTo",
     "ComputationalWorkflow": "https://bioschemas.org/ComputationalWorkflow",

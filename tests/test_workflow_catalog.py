@@ -70,7 +70,7 @@ def test_the_importing_project_s_own_configuration_is_what_counts(importer, tmp_
     projects.replace(folder / "config/study.yaml", {"training.momentum": 2})
     done = snakemake(folder, "sharpness_figure3", "-n")
     assert done.returncode != 0
-    assert "config/study.yaml: training.momentum is 2; it must be less than 1" in done.stderr
+    assert "config/study.yaml: training.momentum is 2; it must be less than 1" in done.stdout
 
 
 def test_the_catalog_finds_what_it_asks_for():
