@@ -3,7 +3,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: report smoke test test-faults test-slurm test-container bench docs lock
+.PHONY: report smoke test test-faults test-slurm test-container bench docs artifact lock
 
 report: .venv/.complete
 	snakemake --cores all
@@ -35,6 +35,10 @@ bench: .venv/.complete
 # The pages that are made from what they describe; tests say when one is behind.
 docs: .venv/.complete
 	python docs/generate/config_readme.py
+
+# The artifact appendix, with the numbers of a finished laptop scale.
+artifact: .venv/.complete
+	python docs/generate/artifact.py
 
 # Needs uv; pins stay as they are unless pyproject.toml asks for others.
 lock:
