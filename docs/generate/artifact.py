@@ -47,7 +47,7 @@ def text(study: Study) -> str:
         problems=len(study.problems),
         cost=built["cost"],
         machines=[f"{machine['processor']}, {machine['system']}" for machine in built["environments"]],
-        versions=built["environments"][0]["versions"],
+        versions=[f"{name} {version}" for name, version in built["environments"][0]["versions"].items()],
         megabytes=sum(path.stat().st_size for path in _files(built)) / 2**20,
         claims=[_claim(study, claim.name, built, claims) for claim in study.claims],
     )
