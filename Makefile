@@ -4,7 +4,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: report smoke test test-faults test-slurm bench gpu-check publish docs lock help
+.PHONY: report smoke test test-faults test-slurm test-container bench gpu-check publish docs artifact lock help
 
 report: .venv/.complete    ## train, tabulate, draw, judge and report the default scale
 	snakemake --cores all
@@ -26,6 +26,10 @@ test-faults: .venv/.complete    ## 52 kills at random instants, and the same res
 test-slurm: .venv/.complete    ## the pipeline on a Slurm cluster of this machine
 	pytest tests/slurm.py
 
+# Needs root and debootstrap.
+test-container: .venv/.complete    ## the smoke scale as an ordinary user in a root that is like the container's
+	pytest tests/container.py
+
 bench: .venv/.complete    ## measure the optimizer against others
 	python bench/run.py
 
@@ -38,6 +42,9 @@ publish: .venv/.complete    ## write docs/results.md and README's results from f
 # Tests say when one of them is behind.
 docs: .venv/.complete    ## write the pages that are made from what they describe
 	python docs/generate/config_readme.py
+
+artifact: .venv/.complete    ## write ARTIFACT.md, with the numbers of a finished laptop scale
+	python docs/generate/artifact.py
 
 # Needs uv; pins stay as they are unless pyproject.toml asks for others.
 lock:    ## resolve requirements.lock again

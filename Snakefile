@@ -14,7 +14,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, os.path.join(workflow.basedir, "src"))
+# Where this file is: not the working directory if another workflow imports it.
+ROOT = os.path.abspath(workflow.current_basedir)
+sys.path.insert(0, os.path.join(ROOT, "src"))
 
 from sharpness import paths
 from sharpness.errors import UserError

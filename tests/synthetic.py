@@ -37,6 +37,7 @@ PROVENANCE = {
     "device": "cpu",
 }
 COST = {"seconds": 1.0, "cpu_seconds": 1.0, "peak_memory_mb": 1.0, "peak_gpu_memory_mb": 0.0}
+COST |= {"finished": "2026-01-01T00:00:10+00:00"}
 
 
 def project(folder: Path, scale: str = "smoke", **settings) -> Study:

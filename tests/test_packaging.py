@@ -68,6 +68,13 @@ def test_environment_yml_names_the_locked_versions():
         assert str(entry.specifier) == f"=={pins[normal(entry.name)]}", entry.name
 
 
+def test_the_container_has_its_base_by_digest_and_the_locked_packages():
+    text = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    [base] = re.findall(r"^FROM (\S+)$", text, re.MULTILINE)
+    assert re.fullmatch(r"docker\.io/library/python:3\.1[123]-slim-bookworm@sha256:[0-9a-f]{64}", base)
+    assert "pip install --no-cache-dir --require-hashes -r requirements.lock" in text
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
 def test_help_waits_for_no_heavy_import(arguments):
     script = (
@@ -113,10 +120,10 @@ def test_evidence_never_imports_torch():
 BARE = {"__init__", "evidence"}  # nothing but a docstring, or the version
 # Where each module stands: it may import what stands before it, and within its own package.
 LAYERS = [
-    ["errors", "files", "provenance"],
-    ["records", "source"],
-    ["registry", "settings", "jobs", "arrays", "yaml_files"],
-    ["paths"],
+    ["errors", "files", "settings"],
+    ["paths", "yaml_files"],
+    ["provenance", "records", "source"],
+    ["registry", "jobs", "arrays"],
     ["config"],
     ["optim", "networks", "datasets", "dynamics"],
     ["progress"],
@@ -136,7 +143,7 @@ LAYERS = [
     ["evidence.claims", "evidence.intact", "evidence.manifest"],
     ["evidence.verify"],
     ["evidence.report"],
-    ["evidence.publish"],
+    ["evidence.crate", "evidence.publish"],
     ["archive", "status"],
     ["watch", "work"],
     ["cli"],

@@ -19,8 +19,8 @@ INTRODUCTION = """\
 
 The study as data. Everything here is checked before the first step: what is unknown, out of range or not computed is
 refused in a line that names file, key and remedy. A dot is a level of the file, `<name>` is a name of your choice or of
-what the key refers to, `[]` stands for each item of a list. Whether a key is required is meant within the level above. How to add
-a network, a data set, a figure and the like: [docs/extending.md](../docs/extending.md).
+what the key refers to, and `[]` stands for each item of a list. What is required is so where the level above is there.
+How to add a network, a data set, a figure and the like: [docs/extending.md](../docs/extending.md).
 
 <!-- Made from workflow/schemas/ by `make docs`; edit the descriptions there. -->
 """

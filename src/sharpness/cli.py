@@ -193,6 +193,12 @@ def _publish(options: argparse.Namespace) -> None:
     publish()
 
 
+def _crate(options: argparse.Namespace) -> None:
+    from sharpness.evidence.crate import write_crate
+
+    print(write_crate(load_study(options.scale, theory=options.theory)))
+
+
 def _config(options: argparse.Namespace) -> dict:
     """config/config.yaml, overridden by the options given."""
     config = load_config()
@@ -272,6 +278,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "compare all results of the scale with the tree; print what is missing, stale or altered"
     verb("verify", _verify, text, part_two)
     verb("publish", _publish, "write docs/results.md and README's table from the scales that are finished")
+    text = "pack a finished scale and how it was made as a Workflow Run RO-Crate, crate.zip"
+    verb("crate", _crate, text, part_two)
     return parser
 
 

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from sharpness import paths
 from sharpness.errors import SettingError, UserError, setting, suggestion
+from sharpness.paths import shipped
 from sharpness.yaml_files import read_yaml
 
 CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
@@ -56,7 +57,7 @@ def check_config(config: dict, root: Path = Path()) -> dict:
 
 
 def _checked_config(config: object, root: Path, where: str) -> dict:
-    check(config, root / CONFIG_SCHEMA, where)
+    check(config, shipped(CONFIG_SCHEMA, root), where)
     try:
         with setting("data_dir"):
             return {**config, "data_dir": str(paths.folder(config["data_dir"]))}

@@ -9,6 +9,7 @@ from sharpness.config import read_config
 from sharpness.errors import UserError
 from sharpness.jobs import canonical
 from sharpness.labels import refuse_one_title
+from sharpness.paths import shipped
 from sharpness.references import STUDY, lookup
 
 ASCENT_KEYS = ("p", "geometry", "eta", "normalization")
@@ -20,7 +21,7 @@ def read_design(root: Path) -> dict:
     Raises:
         UserError: the file is faulty.
     """
-    design = {"theory": []} | read_config(root / STUDY, root / "workflow/schemas/study.schema.yaml")
+    design = {"theory": []} | read_config(root / STUDY, shipped("workflow/schemas/study.schema.yaml", root))
     for name in set(design["sections"]) & set(design["theory"]):
         raise UserError(f"{STUDY}: {name} is listed under sections and under theory; keep one of the two")
     milestones = design["training"]["milestones"]

@@ -1,4 +1,7 @@
-"""Where a scale's results are, relative to the working directory; jobs and artifacts know their own files."""
+"""Where a scale's results are, relative to the working directory, and what comes with the code beside src/.
+
+Jobs and artifacts know their own files.
+"""
 
 from pathlib import Path
 
@@ -6,6 +9,12 @@ from sharpness.errors import SettingError
 from sharpness.settings import require
 
 LONGEST_NAME = 200  # bytes: file systems take 255, and what is made in a folder has longer names than it
+
+
+def shipped(path: Path | str, root: Path = Path()) -> Path:
+    """A file or folder of workflow/: the project's own, or that beside this code where another project imports it."""
+    is_imported = not (root / "workflow/schemas").is_dir()
+    return (Path(__file__).parents[2] if is_imported else root) / path
 
 
 def results(scale: str) -> Path:
@@ -40,6 +49,11 @@ def config(scale: str) -> Path:
 def report(scale: str) -> list[Path]:
     """The report as HTML and as PDF."""
     return [results(scale) / "report.html", results(scale) / "report.pdf"]
+
+
+def crate(scale: str) -> Path:
+    """The scale as a Workflow Run RO-Crate."""
+    return results(scale) / "crate.zip"
 
 
 def log(scale: str, job: str) -> Path:

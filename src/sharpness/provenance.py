@@ -4,8 +4,11 @@ import platform
 import resource
 import subprocess
 import time
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+
+from sharpness.paths import shipped
 
 PACKAGES = ("sharpness", "torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "snakemake")
 
@@ -22,7 +25,7 @@ def origin(device: dict) -> dict:
 
 
 def cost(seconds: float, earlier_cpu_seconds: float = 0.0, peak_gpu_memory: int = 0) -> dict:
-    """What a job has used so far; memory is this process's.
+    """What a job has used so far, and now as the time at which it finished (UTC); memory is this process's.
 
     Args:
         seconds: wall-clock time of the work itself, over all resumptions.
@@ -34,11 +37,17 @@ def cost(seconds: float, earlier_cpu_seconds: float = 0.0, peak_gpu_memory: int 
         "cpu_seconds": round(earlier_cpu_seconds + time.process_time(), 3),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "peak_gpu_memory_mb": round(peak_gpu_memory / 2**20, 1),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def commit(root: Path = Path()) -> dict:
-    """The git commit of the tree, and whether the tree had uncommitted changes; both None outside a repository."""
+def commit(root: Path | None = None) -> dict:
+    """The git commit of a tree, and whether it had uncommitted changes; both None outside a repository.
+
+    Args:
+        root: the tree; without it the project's, or the code's where another project imports the workflow.
+    """
+    root = shipped(".") if root is None else root
     try:
         head = _git(root, "rev-parse", "HEAD")
         return {"commit": head, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}

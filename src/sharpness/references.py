@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpness.errors import SettingError, UserError, unknown
+from sharpness.paths import shipped
 
 if TYPE_CHECKING:
     from sharpness.study import Study
@@ -38,7 +39,7 @@ def _check_users(study: "Study", root: Path, note: str = "") -> None:
 def _check_template(file: Path, where: str, study: "Study", root: Path) -> None:
     """A section, and page one, must have its file, and what that shows or quotes must be of the study."""
     try:
-        text = (root / file).read_text(encoding="utf-8")
+        text = shipped(file, root).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{where}: {file} cannot be read ({error.strerror}); write it") from None
     for artifact in re.findall(r'\b(?:show|facts|ref(?=\("(?:table|figure|forest)\d))\("(\w+)"\)', text):

@@ -7,6 +7,7 @@ from sharpness import registry
 from sharpness.config import check, check_text
 from sharpness.errors import UserError, unknown
 from sharpness.fit import check_fit
+from sharpness.paths import shipped
 from sharpness.yaml_files import read_yaml
 
 # A scale's name is that of its folders, and stands in Snakemake's patterns and in shell commands.
@@ -46,7 +47,7 @@ def read_scale(scale: str, root: Path) -> dict:
 
     settings, chain = _merged(scale, root, ())
     where = f"{scale_file(scale)}{' (extends ' + ', '.join(chain[1:]) + ')' if len(chain) > 1 else ''}"
-    check(settings, root / "workflow/schemas/scale.schema.yaml", where)
+    check(settings, shipped("workflow/schemas/scale.schema.yaml", root), where)
     check_text(settings, where)
     datasets.source_of(settings["dataset"], where)
     registry.check_constants("datasets", settings["dataset"]["name"], f"{where}: dataset.name", "TITLE", "CITATION")

@@ -16,6 +16,7 @@ from sharpness.errors import SettingError, UserError, not_known
 from sharpness.experiments import expand_experiments, left_out, without_experiments
 from sharpness.jobs import Job
 from sharpness.labels import check_titles, refuse_one_title
+from sharpness.paths import shipped
 from sharpness.problems import expand_problems
 from sharpness.references import CLAIMS, STUDY, check_references, check_section, lookup
 from sharpness.scales import read_scale
@@ -280,4 +281,4 @@ def _described(settings: object) -> dict:
 
 
 def _schema(name: str, root: Path) -> Path:
-    return root / f"workflow/schemas/{name}.schema.yaml"
+    return shipped(f"workflow/schemas/{name}.schema.yaml", root)

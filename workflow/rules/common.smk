@@ -1,4 +1,5 @@
-# What the rules have in common: their log, and what their inputs are made of, the configuration and the code by package.
+# What the rules have in common: their log, and what their inputs are made of, the configuration of the working directory
+# and the code by package.
 
 # A job's output is in its log, and its fault too, unless the log itself cannot be written (exit status 74).
 LOGGED = (
@@ -6,12 +7,13 @@ LOGGED = (
     " echo {log:q}': cannot be written: the disk or quota is full; free some space and run again' >&2; fi; exit $status; }}"
 )
 
+TREE = Path(os.path.relpath(ROOT))
 CONFIGURATION = ["config/study.yaml", *scale_files(SCALE)]
 
 
 def code(*packages):
     """The modules of some packages, those of their subpackages not included."""
-    folders = [Path("src/sharpness", package) for package in packages]
+    folders = [TREE.joinpath("src/sharpness", package) for package in packages]
     return sorted(path for folder in folders for path in folder.glob("*.py"))
 
 
@@ -19,7 +21,7 @@ SHARED_CODE = code("evidence", "networks")  # a network's module has its title
 JUDGING = [
     "config/claims.yaml",
     *code("evidence/quantities"),
-    "src/sharpness/training/schedule.py",
+    TREE / "src/sharpness/training/schedule.py",
 ]
 
 
@@ -36,5 +38,5 @@ def artifact_inputs(name):
         *SHARED_CODE,
         *predictions,
         *judging,
-        f"src/{kind}.py",
+        TREE / f"src/{kind}.py",
     ]

@@ -13,10 +13,10 @@ rule report:
         "config/published.yaml",
         SHARED_CODE,
         code("evidence/report", "datasets", "problems", "optim/geometries"),
-        "src/sharpness/optim/laws.py",
+        TREE / "src/sharpness/optim/laws.py",
         sorted(
             path
-            for path in Path("workflow/report").rglob("*")
+            for path in (TREE / "workflow/report").rglob("*")
             if path.suffix not in ("", ".rst")
         ),
     output:

@@ -22,5 +22,4 @@ rule train:
     shell:
         "python -m sharpness train --scale {params.scale:q} --run {wildcards.run_id} --data-dir {params.data_dir:q}"
         " --device {params.device} --runs-per-gpu {params.runs_per_gpu} {params.cuda_graph}"
-        " --tracking {params.tracking}"
-        + LOGGED
+        " --tracking {params.tracking}" + LOGGED

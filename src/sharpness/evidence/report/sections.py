@@ -12,6 +12,7 @@ from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import FILTERS, embedded, plain
 from sharpness.evidence.manifest import total_cost
 from sharpness.evidence.report.context import read_context
+from sharpness.paths import shipped
 from sharpness.study import Study
 
 SOURCES = Path("workflow/report")
@@ -32,7 +33,7 @@ def fill_in(study: Study, manifest: dict, findings: list[str]) -> str:
         UserError: a file that the report quotes is missing, or the text refers to a table that it does not show.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(SOURCES),
+        loader=jinja2.FileSystemLoader(shipped(SOURCES)),
         undefined=jinja2.StrictUndefined,
         # Markdown's {#identifier} would open one of Jinja's own comments.
         comment_start_string="<!--",

@@ -51,7 +51,7 @@ def to_html(markdown: str) -> str:
     page = _pandoc(
         markdown,
         "html5",
-        f"--template={SOURCES / 'report.html'}",
+        f"--template={paths.shipped(SOURCES) / 'report.html'}",
         "--embed-resources",
         "--mathml",
         "--shift-heading-level-by=1",
@@ -73,7 +73,7 @@ def _policy(page: str) -> str:
 
 def to_pdf(markdown: str) -> bytes:
     """The report's Markdown as PDF, the same bytes each time, in fonts that typst brings with it."""
-    source = _pandoc(markdown, "typst", f"--template={SOURCES / 'report.typ'}")
+    source = _pandoc(markdown, "typst", f"--template={paths.shipped(SOURCES) / 'report.typ'}")
     return typst.compile(source.encode(), root=".", ignore_system_fonts=True, timestamp=0)
 
 
@@ -85,10 +85,10 @@ def _pandoc(markdown: str, target: str, *arguments: str) -> str:
         extra_args=[
             "--standalone",
             "--citeproc",
-            f"--bibliography={SOURCES / 'references.bib'}",
+            f"--bibliography={paths.shipped(SOURCES) / 'references.bib'}",
             "--metadata=link-citations:true",
-            f"--lua-filter={SOURCES / 'report.lua'}",
-            f"--resource-path=.:{SOURCES}",
+            f"--lua-filter={paths.shipped(SOURCES) / 'report.lua'}",
+            f"--resource-path=.:{paths.shipped(SOURCES)}",
             # A table with a longer line in its source would get columns of fixed widths.
             "--columns=10000",
             *arguments,
