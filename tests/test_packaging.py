@@ -120,7 +120,8 @@ def test_evidence_never_imports_torch():
 BARE = {"__init__", "evidence"}  # nothing but a docstring, or the version
 # Where each module stands: it may import what stands before it, and within its own package.
 LAYERS = [
-    ["errors", "files", "settings"],
+    ["errors"],
+    ["files", "settings"],
     ["paths", "yaml_files"],
     ["provenance", "records", "source"],
     ["registry", "jobs", "arrays"],
@@ -138,9 +139,9 @@ LAYERS = [
     ["evidence.formatting", "evidence.verdicts", "evidence.hover", "evidence.style", "evidence.titles"],
     ["evidence.power", "evidence.runs"],
     ["evidence.artifact", "evidence.quantity"],
-    ["evidence.sensing", "evidence.theory"],
+    ["evidence.claims", "evidence.sensing", "evidence.theory"],
     ["evidence.artifacts", "evidence.partial", "evidence.quantities"],
-    ["evidence.claims", "evidence.intact", "evidence.manifest"],
+    ["evidence.intact", "evidence.manifest"],
     ["evidence.verify"],
     ["evidence.report"],
     ["evidence.crate", "evidence.publish"],
