@@ -221,10 +221,9 @@ def test_the_figure_counts_what_run_json_says_and_knows_older_runs(project):
     for job in study.experiments["cost"]:
         if "when_every" in job.spec or "when_last" in job.spec:
             run = job.read()
-            counts = {"steps": 16, "backward_passes": backward_passes(job.spec, IMAGES, 2)}
-            job.write(
-                job.data.read_text(), run["status"], run["provenance"], run["cost"], epochs=2, classes=10, **counts
-            )
+            more = {key: run[key] for key in ("epochs", "classes", "data_sha256")}
+            more |= {"steps": 16, "backward_passes": backward_passes(job.spec, IMAGES, 2)}
+            job.write(job.data.read_text(), run["status"], run["provenance"], run["cost"], **more)
     figure = study.artifact("figure15")
     figure.write(study)
     passes = pd.read_csv(figure.file("both", "csv")).groupby("method")["passes"].first()

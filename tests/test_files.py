@@ -91,24 +91,27 @@ def refusal(capsys: pytest.CaptureFixture, *arguments: str) -> str:
 
 FULL = "No space left on device; the disk or quota is full: free some space and run again; finished work is kept"
 
+CURVE = {"history.csv", "progress.json", "lock"}  # of the epoch that was finished
+
 
 def test_a_disk_too_small_for_a_checkpoint(project, capsys):
     run_id = projects.find_run(Path(), network="wide_resnet", method="sgd")
     command = ["train", "--scale", "smoke", "--run", run_id, "--device", "cpu"]
     with small_disk(Path("results"), 64 * 1024):
         assert f"{load_study('smoke').job(run_id).checkpoint}: {FULL}" in refusal(capsys, *command)
-        assert not projects.files(Path("results"))
+        assert {Path(name).name for name in projects.files(Path("results"))} == CURVE
 
 
-def test_a_disk_too_full_for_a_history(project, capsys):
+def test_a_disk_too_full_for_a_result(project, capsys):
     projects.edit(Path("config/scales/smoke.yaml"), lambda scale: scale.update(epochs=1))  # no checkpoint
     job = load_study("smoke").job(projects.find_run(Path(), network="vgg", method="sgd"))
     command = ["train", "--scale", "smoke", "--run", job.id, "--device", "cpu"]
-    with small_disk(Path("results"), 3 * 4096):
+    with small_disk(Path("results"), 6 * 4096):
         filler = Path("results/filler")
         filler.write_bytes(bytes(3 * 4096))
-        assert f"{job.data}: {FULL}" in refusal(capsys, *command)
-        assert list(projects.files(Path("results"))) == ["filler"]
+        assert f"{job.run}: {FULL}" in refusal(capsys, *command)
+        assert {Path(name).name for name in projects.files(Path("results"))} == {"filler", *CURVE}
+        assert not job.is_finished()
         filler.unlink()
         assert main(command) == 0
         assert job.read()

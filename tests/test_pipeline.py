@@ -308,8 +308,8 @@ def test_what_is_made_depends_on_all_the_evidence_s_code_that_makes_it(finished)
 
 def test_a_further_table_and_figure_are_targets_of_their_own(copied):
     def add(study):
-        study["artifacts"]["table10"] = {**study["artifacts"]["table2"], "network": "vgg"}
-        study["artifacts"]["figure22"] = dict(study["artifacts"]["figure1"])
+        study["artifacts"]["table10"] = {**study["artifacts"]["table2"], "network": "vgg", "title": "The VGG alone"}
+        study["artifacts"]["figure22"] = {**study["artifacts"]["figure1"], "title": "Radii again"}
 
     projects.edit(copied / "config/study.yaml", add)
     assert Plan(copied, "table10").made == {"table10"}

@@ -633,7 +633,7 @@ def longer(study):
     def add(design):
         table2, figure1 = design["artifacts"]["table2"], design["artifacts"]["figure1"]
         title = "A title of its own"
-        design["artifacts"]["table10"] = {**table2, "section": "radius", "network": "vgg"}
+        design["artifacts"]["table10"] = {**table2, "section": "radius", "network": "vgg", "title": "The VGG alone"}
         design["artifacts"]["figure22"] = {**figure1, "section": "findings", "title": title}
 
     longer = change_study(study, add)

@@ -147,7 +147,7 @@ class _Crate:
 
     def _artifact(self, name: str, own: list[Path]) -> Entity:
         """The action of a table, a figure, runs.csv or claims.csv; when it was made is not recorded."""
-        rule = next(rule for rule in RULES if name.startswith(rule))
+        rule = next((rule for rule in RULES if name.startswith(rule)), "figure")  # which a forest plot is, too
         sources = [self._file(job.data) for job in manifest.artifact_jobs(self.study, name)]
         return self._action(
             rule, name, f"{name}, from its jobs.", [*self.configuration, *sources], list(map(self._file, own))
