@@ -55,6 +55,6 @@ lock:    ## resolve requirements.lock again
 	@PYTHON="$(PYTHON)" UV="$(UV)" TORCH_INDEX="$(TORCH_INDEX)" workflow/set_up.sh
 
 help:    ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s%s\n", $$1, $$2 }' Makefile
 	@echo 'The first of them sets .venv up, for which you may add:'
 	@sed -n 's/^#   /  /p' workflow/set_up.sh

@@ -156,6 +156,7 @@ def test_snakemake_and_every_verb_refuse_by_the_same_line(tmp_path, monkeypatch,
     assert "Traceback" not in dry.stdout
     assert sum(words in line for line in dry.stdout.splitlines()) == 1
 
+    shutil.rmtree(folder / "src")  # of another copy of the code the command would say so first
     monkeypatch.chdir(folder)
     verbs = [["train", "--run", "any"], ["data"], ["estimate"], ["work", "--minutes", "1"]]
     if file != CONFIG:

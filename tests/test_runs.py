@@ -169,7 +169,7 @@ def test_an_altered_missing_or_foreign_history_is_named(study):
     with pytest.raises(UserError, match=r"history\.csv: not the file that its run\.json describes"):
         summarize([job])
     job.data.write_text("epoch,loss\n1,0.5\n")
-    files.write_json(job.run, {"id": run_id, "status": "completed", "sha256": files.sha256(job.data)})
+    synthetic.change_run(job, sha256=files.sha256(job.data))
     with pytest.raises(UserError, match=r"history\.csv: no column 'learning_rate'; delete results/smoke/training/"):
         summarize([job])
 

@@ -81,8 +81,9 @@ def live(tmp_path_factory):
 
 def test_status_says_of_real_processes_what_their_files_say(live, monkeypatch, capsys):
     monkeypatch.chdir(live.folder)
-    assert main(["status", "--scale", "smoke"]) == 0
-    first, *lines = capsys.readouterr().out.splitlines()
+    done = projects.run(live.folder, *FOLLOW[:-1])
+    assert done.returncode == 0, done.stdout
+    first, *lines = done.stdout.splitlines()
     others = len(live.study.runs) - 4
     assert f"1 of {len(live.study.runs)} runs done, 1 running, {others} waiting, 1 stopped, 1 failed" in first
     assert re.search(r"; about [\d.]+ (s|min) left, 1 at a time", first)

@@ -154,14 +154,16 @@ def test_markdown_shows_any_text_as_it_is(texts):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(TEXTS, min_size=10, max_size=40))
+@given(st.lists(TEXTS.filter(lambda text: "-?" not in text), min_size=10, max_size=40))  # typst: a soft hyphen
 def test_typst_is_given_any_text_as_it_is(texts):
-    """Compiled, and asked by typst's own query for what it shows; three full stops are set as an ellipsis."""
+    """Compiled, and asked by typst's own query for what it shows; it sets three full stops as an ellipsis, and a hyphen
+    before a digit as a minus sign."""
     source = pypandoc.convert_text(documents(texts), "typst", format="markdown", extra_args=["--wrap=none"])
     paragraphs = "\n".join(f"#metadata([{part}]) <text>" for part in source.split("\n\n") if part.strip())
     found = typst.query(paragraphs.encode(), "<text>", field="value")
 
-    assert [same(part) for part in _contents(found)] == [same(text).replace("...", "…") for text in texts]
+    shown = [same(part).replace("−", "-") for part in _contents(found)]
+    assert shown == [same(text).replace("...", "…").replace("−", "-") for text in texts]
 
 
 def _contents(queried: str) -> list[str]:
@@ -238,10 +240,11 @@ def test_code_is_shown_as_it_is(text):
 
 @pytest.fixture(scope="module")
 def renamed(tmp_path_factory):
-    """A finished project in which every title, statement and source has a nasty text after its own."""
+    """A finished project in which every title, statement and source is a nasty text."""
     folder = tmp_path_factory.mktemp("renamed")
     synthetic.project(folder, epochs=2, seeds=[0, 10, 42], experiment_seeds={})
-    texts = itertools.cycle(NASTY)
+    again = (f"{text} {number}" for number in itertools.count(2) for text in NASTY)  # no two may be the same
+    texts = itertools.chain(NASTY, again)
 
     def rename(value):
         for key, child in value.items() if isinstance(value, dict) else enumerate(value):

@@ -2,8 +2,10 @@
 
 import fcntl
 import json
+import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -58,6 +60,10 @@ class Progress:
         self._lock.release()
         if error is None:
             shutil.rmtree(self.job.unfinished, ignore_errors=True)
+        elif read_progress(self.job) is None:  # nothing is left of a run that could not begin
+            _lock(self.job).unlink(missing_ok=True)
+            with suppress(OSError):
+                os.removedirs(self.job.unfinished)
 
 
 def is_running(job: Job) -> bool:
