@@ -7,6 +7,12 @@ LOGGED = (
     " echo {log:q}': cannot be written: the disk or quota is full; free some space and run again' >&2; fi; exit $status; }}"
 )
 
+
+def logged(command):
+    """A shell command whose output is in the rule's log."""
+    return f"{command}{LOGGED}"
+
+
 TREE = Path(os.path.relpath(ROOT))
 CONFIGURATION = ["config/study.yaml", *scale_files(SCALE)]
 

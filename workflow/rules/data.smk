@@ -12,5 +12,6 @@ rule data:
         scale=SCALE,
         data_dir=config["data_dir"],
     shell:
-        "python -m sharpness data --scale {params.scale:q} --data-dir {params.data_dir:q}"
-        + LOGGED
+        logged(
+            "python -m sharpness data --scale {params.scale:q} --data-dir {params.data_dir:q}"
+        )

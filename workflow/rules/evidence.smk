@@ -23,7 +23,7 @@ rule runs:
     params:
         scale=SCALE,
     shell:
-        "python -m sharpness runs --scale {params.scale:q}" + LOGGED
+        logged("python -m sharpness runs --scale {params.scale:q}")
 
 
 rule claims:
@@ -49,7 +49,7 @@ rule claims:
         scale=SCALE,
         theory=PART_TWO,
     shell:
-        "python -m sharpness claims --scale {params.scale:q} {params.theory}" + LOGGED
+        logged("python -m sharpness claims --scale {params.scale:q} {params.theory}")
 
 
 rule table:
@@ -75,7 +75,7 @@ rule table:
         scale=SCALE,
         title=lambda wildcards: STUDY.artifacts[wildcards.table].title,
     shell:
-        "python -m sharpness table {wildcards.table} --scale {params.scale:q}" + LOGGED
+        logged("python -m sharpness table {wildcards.table} --scale {params.scale:q}")
 
 
 rule figure:
@@ -101,8 +101,7 @@ rule figure:
         scale=SCALE,
         title=lambda wildcards: STUDY.artifacts[wildcards.figure].title,
     shell:
-        "python -m sharpness figure {wildcards.figure} --scale {params.scale:q}"
-        + LOGGED
+        logged("python -m sharpness figure {wildcards.figure} --scale {params.scale:q}")
 
 
 # `snakemake figure3` builds that figure alone.

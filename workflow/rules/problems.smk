@@ -12,5 +12,6 @@ rule compute:
     params:
         scale=SCALE,
     shell:
-        "python -m sharpness compute --scale {params.scale:q} --job {wildcards.problem_id}"
-        + LOGGED
+        logged(
+            "python -m sharpness compute --scale {params.scale:q} --job {wildcards.problem_id}"
+        )

@@ -38,4 +38,4 @@ rule report:
         scale=SCALE,
         theory=PART_TWO,
     shell:
-        "python -m sharpness report --scale {params.scale:q} {params.theory}" + LOGGED
+        logged("python -m sharpness report --scale {params.scale:q} {params.theory}")

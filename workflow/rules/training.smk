@@ -20,6 +20,8 @@ rule train:
         cuda_graph="--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph",
         tracking=config["tracking"],
     shell:
-        "python -m sharpness train --scale {params.scale:q} --run {wildcards.run_id} --data-dir {params.data_dir:q}"
-        " --device {params.device} --runs-per-gpu {params.runs_per_gpu} {params.cuda_graph}"
-        " --tracking {params.tracking}" + LOGGED
+        logged(
+            "python -m sharpness train --scale {params.scale:q} --run {wildcards.run_id} --data-dir {params.data_dir:q}"
+            " --device {params.device} --runs-per-gpu {params.runs_per_gpu} {params.cuda_graph}"
+            " --tracking {params.tracking}"
+        )
