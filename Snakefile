@@ -22,7 +22,7 @@ from sharpness import paths
 from sharpness.errors import UserError
 from sharpness.evidence.intact import set_aside
 from sharpness.fit import check_device
-from sharpness.progress import PATIENCE
+from sharpness.progress import AT_WORK, PATIENCE
 from sharpness.scales import scale_file, scale_files
 from sharpness.config import check_config, load_config
 from sharpness.source import environment
@@ -46,11 +46,11 @@ PART_TWO = "--theory" if SHOWN is STUDY else "--no-theory"
 
 # One Snakemake at a time. Its own lock outlives it when it is killed, so the profile turns that off; the operating
 # system frees this one.
-RUNNING = FileLock(".snakemake/running.lock")
+RUNNING = FileLock(AT_WORK)
 
 # While another one is running, files that do not fit each other are only not finished.
 with suppress(OSError, Timeout):
-    Path(".snakemake").mkdir(exist_ok=True)
+    AT_WORK.parent.mkdir(exist_ok=True)
     if workflow.is_main_process:
         with RUNNING.acquire(blocking=False):
             set_aside(SHOWN)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sharpness import __version__
 from sharpness.config import check_config, load_config
-from sharpness.errors import MEMORY_EXHAUSTED, UNSAID, UserError, is_out_of_memory, unknown
+from sharpness.errors import MEMORY_EXHAUSTED, UNSAID, UserError, is_out_of_memory
+from sharpness.references import lookup
 from sharpness.scales import scale_names
 from sharpness.source import check_source
 from sharpness.study import load_run, load_study
@@ -109,9 +110,7 @@ def _compute(options: argparse.Namespace) -> None:
 
     study = load_study(options.scale, theory=True)
     problems = {job.id: job for job in study.problems.values()}
-    if options.job not in problems:
-        raise unknown("problem", options.job, problems, f"scale {options.scale}")
-    if compute(problems[options.job]):
+    if compute(lookup("problem", options.job, problems, f"scale {options.scale}")):
         _say(f"{options.job}: computed{AS_BEFORE}")
 
 
@@ -225,12 +224,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sharpness {__version__}")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
-    def verb(name: str, function, text: str, *options: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        description = text[0].upper() + text[1:] + "."
-        of_scale = [] if function is _publish else [scale]
-        added = verbs.add_parser(name, help=text, description=description, parents=[*of_scale, *options])
+    def verb_of_all(name: str, function, text: str, *options: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=options)
         added.set_defaults(verb=function)
         return added
+
+    def verb(name: str, function, text: str, *options: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return verb_of_all(name, function, text, scale, *options)
 
     scales = ", ".join(scale_names()) or "the files of config/scales/"
     scale = _option("--scale", required=True, help=f"one of {scales}")
@@ -277,7 +277,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("report", _report, "write report.html, report.pdf and MANIFEST.json", part_two)
     text = "compare all results of the scale with the tree; print what is missing, stale or altered"
     verb("verify", _verify, text, part_two)
-    verb("publish", _publish, "write docs/results.md and README's table from the scales that are finished")
+    verb_of_all("publish", _publish, "write docs/results.md and README's table from the scales that are finished")
     text = "pack a finished scale and how it was made as a Workflow Run RO-Crate, crate.zip"
     verb("crate", _crate, text, part_two)
     return parser

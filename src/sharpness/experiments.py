@@ -38,7 +38,7 @@ def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[J
     settings = read_scale(scale, root)
     shared = {}
     if below := settings.get("extends"):
-        not_there = left_out(below, design, root)
+        not_there = left_out(below, design, read_scale(below, root))
         experiments = expand_experiments(below, design, root).items()
         shared = {job.id: job for name, jobs in experiments if name not in not_there for job in jobs}
     own_seeds = settings.get("experiment_seeds", {})
@@ -70,14 +70,14 @@ def _check_smoothing(design: dict, settings: dict) -> None:
         raise UserError(f"{STUDY}: {error}") from None
 
 
-def left_out(scale: str, design: dict, root: Path) -> set[str]:
-    """The experiments that are optional and that the scale does not ask for.
+def left_out(scale: str, design: dict, settings: dict) -> set[str]:
+    """The experiments that are optional and that the scale, by its settings, does not ask for.
 
     Raises:
-        UserError: the scale asks for one that is not optional, or its file is faulty.
+        UserError: the scale asks for one that is not optional.
     """
     optional = {name for name, experiment in design["experiments"].items() if experiment.get("optional")}
-    asked = read_scale(scale, root).get("experiments", [])
+    asked = settings.get("experiments", [])
     for name in asked:
         if name not in optional:
             raise unknown("optional experiment", name, optional, f"{scale_file(scale)}: experiments")

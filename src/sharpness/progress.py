@@ -14,6 +14,9 @@ from filelock import FileLock, Timeout
 from sharpness import files
 from sharpness.jobs import Job
 
+# Held by Snakemake, and by `sharpness work`, while it works here.
+AT_WORK = Path(".snakemake/running.lock")
+
 # `is_locked` holds a lock for an instant, so whoever wants it waits a moment before it is another's (seconds).
 PATIENCE = 1.0
 

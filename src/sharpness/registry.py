@@ -1,6 +1,7 @@
 """What is registered by its file's name: a module of a package of ours is one network, data set, problem, ..."""
 
 import ast
+import functools
 import importlib
 import pkgutil
 from pathlib import Path
@@ -84,6 +85,7 @@ def arguments(package: str, name: str, constant: str) -> tuple[dict[str, object]
     return {}, {}
 
 
+@functools.cache
 def _tree(package: str, name: str) -> ast.Module:
     return ast.parse((_folder(package) / f"{name}.py").read_text(encoding="utf-8"))
 

@@ -188,11 +188,11 @@ def load_run(scale: str, identity: str) -> tuple[Job, dict]:
     Raises:
         UserError: a file is faulty, or there is no such run.
     """
-    design = read_design(Path())
-    not_there = left_out(scale, design, Path())
+    design, settings = read_design(Path()), read_scale(scale, Path())
+    not_there = left_out(scale, design, settings)
     experiments = expand_experiments(scale, design, Path()).items()
     runs = {job.id: job for name, jobs in experiments if name not in not_there for job in jobs}
-    return lookup("run", identity, runs, f"scale {scale}"), read_scale(scale, Path())["dataset"]
+    return lookup("run", identity, runs, f"scale {scale}"), settings["dataset"]
 
 
 def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> Study:
@@ -231,7 +231,7 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
     )
     check_titles(study)
     check_references(study, root)
-    study = without_experiments(study, left_out(scale, design, root))
+    study = without_experiments(study, left_out(scale, design, settings))
     check_references(study, root)
     if theory is None:
         theory = load_config(root).get("theory", False) or study.has_theory(root)

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,13 +11,12 @@ from rich.text import Text
 
 from sharpness.evidence.formatting import duration
 from sharpness.jobs import COMPLETED, DIVERGED, TRAINING
-from sharpness.progress import is_locked
+from sharpness.progress import AT_WORK, is_locked
 from sharpness.status import FAILED, RUNNING, STOPPED, WAITING, State, Status, collect
 from sharpness.study import Study
 
 POLL_SECONDS = 1.0
 IDLE_SECONDS = 5.0  # between one run and the next, for a moment nothing runs
-AT_WORK = Path(".snakemake/running.lock")  # held by Snakemake and by `sharpness work`
 COLOURS = {RUNNING: "green", STOPPED: "yellow", FAILED: "red"}
 
 

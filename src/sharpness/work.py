@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -19,7 +18,7 @@ from sharpness import paths
 from sharpness.errors import UNSAID, UserError
 from sharpness.evidence.formatting import duration
 from sharpness.jobs import Job
-from sharpness.progress import PATIENCE
+from sharpness.progress import AT_WORK, PATIENCE
 from sharpness.source import environment
 from sharpness.status import collect
 from sharpness.study import Study
@@ -123,8 +122,8 @@ def _is_terminal() -> bool:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Hold the lock that Snakemake holds, too: two trainings of one run would share a checkpoint."""
-    Path(".snakemake").mkdir(exist_ok=True)
-    lock = FileLock(".snakemake/running.lock")
+    AT_WORK.parent.mkdir(exist_ok=True)
+    lock = FileLock(AT_WORK)
     try:
         lock.acquire(timeout=PATIENCE)
     except Timeout:

@@ -9,7 +9,6 @@ from sharpness.arrays import Arrays
 
 TITLE = "digits (8×8)"
 CITATION = "pedregosa2011"
-TRAINING_IMAGES = 512
 SHAPE = {"train_images": 512, "test_images": 1285, "image_size": 8, "channels": 1, "classes": 10}
 
 
@@ -24,7 +23,7 @@ class Source:
         digits = load_digits()
         images = (digits.images * 15).astype(np.uint8)[..., np.newaxis]  # 0..16 grey levels, spread over a byte
         train, test = train_test_split(
-            np.arange(len(images)), train_size=TRAINING_IMAGES, stratify=digits.target, random_state=0
+            np.arange(len(images)), train_size=SHAPE["train_images"], stratify=digits.target, random_state=0
         )
         labels = digits.target.astype(np.int64)
         return Arrays(images[train], labels[train], images[test], labels[test], tuple(map(str, digits.target_names)))

@@ -105,7 +105,6 @@ class _Crate:
             f"https://spdx.org/licenses/{self.citation['license']}", "CreativeWork", name=self.citation["license"]
         )
         root["author"] = self.agent
-        root["conformsTo"] = [{"@id": url} for url in PROFILES]
 
     def _workflow_run(self, report: list[Entity], times: dict) -> Entity:
         """The workflow, its parameters, steps and tools, and the action that is its run."""

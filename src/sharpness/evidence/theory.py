@@ -10,7 +10,7 @@ import pandas as pd
 from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
 from sharpness.evidence.artifact import Artifact
-from sharpness.evidence.hover import Series
+from sharpness.evidence.hover import Series, panel
 from sharpness.evidence.quantity import Quantity, Results
 from sharpness.evidence.runs import read_problem
 from sharpness.jobs import Job
@@ -18,6 +18,7 @@ from sharpness.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+    from matplotlib.figure import Figure as Drawing
 
 LAWS = titles.STEPS | {
     "interpolation": "Interpolation",
@@ -159,6 +160,16 @@ def hover_curve(
     if predicted is not None:
         text = [f"{value} (predicted {line:.4g})" for value, line in zip(text, points[predicted], strict=True)]
     return Series(label, colour, points.set_index(across)[measured], text)
+
+
+def hover_by_rate(drawing: "Drawing", data: pd.DataFrame, title: str) -> list[dict]:
+    """The measured losses over the radius, a curve for each step size in its shade, with their predictions."""
+    colours = shades(sorted(data["learning_rate"].unique()))
+    series = [
+        hover_curve(f"η = {rate:g}", colours[rate], points, "rho", "loss", "predicted")
+        for rate, points in data.groupby("learning_rate")
+    ]
+    return [panel(drawing, drawing.axes[0], title, series)]
 
 
 def _laws(spec: dict) -> list[str]:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
-from sharpness.evidence.hover import panel
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -75,12 +74,7 @@ class SensingFloors(theory.ShowsProblem, Figure):
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
-        colours = theory.shades(sorted(data["learning_rate"].unique()))
-        series = [
-            theory.hover_curve(f"η = {rate:g}", colours[rate], points, "rho", "loss", "predicted")
-            for rate, points in data.groupby("learning_rate")
-        ]
-        return [panel(drawing, drawing.axes[0], "loss at the end, ρ = ", series)]
+        return theory.hover_by_rate(drawing, data, "loss at the end, ρ = ")
 
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from sharpness import paths, records, registry
+from sharpness.datasets import known_shape
 from sharpness.errors import UserError
 from sharpness.evidence import titles
 from sharpness.evidence.runs import read_problem
@@ -83,9 +84,8 @@ def images(study: Study) -> dict | None:
     sizes = {}
     for name, settings in (("here", study.settings), ("original", read_scale(ORIGINAL, Path()))):
         dataset, epochs = settings["dataset"], settings["epochs"]
-        known = registry.constants("datasets", dataset["name"])
-        own = known.get("TRAINING_IMAGES") or known.get("SHAPE", {}).get("train_images")
-        count = dataset.get("training_images", own)
+        shape = known_shape(dataset)
+        count = shape.train_images if shape else dataset.get("training_images")
         if count is None:
             return None
         sizes[name] = {"images": count, "epochs": epochs, "seen": count * epochs}
