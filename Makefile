@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 report: .venv/.complete    ## train, tabulate, draw, judge and report the default scale
 	snakemake --cores all
 
-smoke: .venv/.complete    ## the same from two epochs, in about a minute
+smoke: .venv/.complete    ## the same from two epochs, in about half a minute
 	snakemake --cores all --config scale=smoke
 
 test: .venv/.complete    ## lint, check types and run every test

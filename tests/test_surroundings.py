@@ -1,5 +1,6 @@
 """Faults of what is around the command, real ones: a full device, a closed pipe, an old terminal, little memory."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 from sharpness.datasets.image_folder import Source
 from sharpness.errors import UNSAID, UserError
 
-COMMAND = f"{sys.executable} -P -m sharpness"
+COMMAND = f"{shlex.quote(sys.executable)} -P -m sharpness"
 
 
 @pytest.fixture(scope="module")
