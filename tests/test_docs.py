@@ -1,6 +1,7 @@
 """The commands and the code of docs/ do what the pages say."""
 
 import re
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def test_the_index_names_every_page():
 def test_the_links_lead_to_files(page):
     targets = re.findall(r"\]\(([^)#:]+)[^):]*\)", (DOCS / page).read_text(encoding="utf-8"))
     assert [target for target in targets if not (DOCS / target).exists()] == []
+
+
+def test_the_graph_of_the_rules_is_what_snakemake_gives(tmp_path):
+    generator = runpy.run_path(str(DOCS / "generate/rule_graph.py"))
+    page = (DOCS / "from-run-to-figure.md").read_text(encoding="utf-8")
+    assert generator["MARKED"].search(page)[0] == generator["drawn"](projects.copy(tmp_path)), "run `make docs`"
 
 
 def test_a_number_of_table_1_is_reproduced_by_hand(tmp_path, monkeypatch, capsys):
