@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import finished
+import pandas as pd
 import projects
 import pytest
 import yaml
@@ -57,10 +58,11 @@ def test_the_run_of_the_page_is_one_of_the_laptop_scale():
     assert load_study("laptop", projects.ROOT).job(run_id).spec["rho"] == 0.05
 
 
-def test_another_radius_is_one_new_run_for_each_seed(tmp_path):
+@pytest.mark.pipeline
+def test_another_radius_is_one_new_run_for_each_seed_and_a_curve_of_the_figure(tmp_path):
     folder = projects.copy(tmp_path)
     [commands] = blocks("another-radius.md")
-    edit, plan, build, check = commands.splitlines()
+    edit, *others = commands.splitlines()
     before = load_study("laptop", folder)
     subprocess.run(edit, shell=True, cwd=folder, check=True)
     after = load_study("laptop", folder)
@@ -68,10 +70,19 @@ def test_another_radius_is_one_new_run_for_each_seed(tmp_path):
     assert [(spec["method"], spec["rho"], spec["seed"]) for spec in added] == [
         ("sam", 0.2, seed) for seed in (0, 10, 42)
     ]
-    planned = projects.run(folder, *plan.split())
-    assert re.search(r"^figure +1$", planned.stdout, re.MULTILINE), planned.stdout
-    assert build.endswith("figure3")
-    assert check == "sharpness verify --scale laptop"
+
+    tiny = {"epochs": 2, "seeds": [0], "experiment_seeds": {"radius": [0, 10]}}
+    projects.replace(folder / "config/scales/laptop.yaml", tiny)
+    plan, build, check = (projects.run(folder, *command.split()) for command in others)
+
+    assert re.search(r"^figure +1$", plan.stdout, re.MULTILINE), plan.stdout
+    assert re.search(r"^train +4$", plan.stdout, re.MULTILINE), plan.stdout
+    assert build.returncode == 0, build.stdout
+    data = pd.read_csv(folder / "figures/laptop/figure3.csv")
+    assert sorted(data.loc[data["method"] == "sam", "rho"].unique()) == [0.05, 0.2]
+    assert "<!-- SAM, ρ = 0.2 -->" in (folder / "figures/laptop/figure3.svg").read_text(encoding="utf-8")
+    assert check.returncode == 1
+    assert "make the report" in check.stdout
 
 
 def test_a_scale_of_ones_own_is_planned(tmp_path):
