@@ -26,8 +26,7 @@ rule report:
             for path in (TREE / "workflow/report").rglob("*")
             if path.suffix not in ("", ".rst")
         ),
-        # What other scales have found stands on page one.
-        sorted(path for path in Path("docs/results").glob("*.*") if path.stem != SCALE),
+        files_of_others(SCALE),
     output:
         report(
             paths.report(SCALE)[0],

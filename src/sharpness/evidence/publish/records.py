@@ -103,6 +103,11 @@ def load_records(scales: Iterable[str]) -> list[Record]:
     return [record for scale in scales if (record := read_record(scale))]
 
 
+def files_of_others(scale: str) -> list[Path]:
+    """The files of the records of other scales than one, which its report puts beside its own verdicts."""
+    return [path for other in SCALES if other != scale for path in (_json(other), _csv(other)) if path.is_file()]
+
+
 def judged_alike(record: Record, claims: pd.DataFrame) -> bool:
     """Whether a record has the verdicts on the findings of another claims.csv, by the same criteria."""
     return record.claims is not None and _fixed(record.claims).equals(_fixed(claims))
