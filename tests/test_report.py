@@ -225,15 +225,15 @@ def test_page_one_has_each_finding_with_its_verdict_and_what_decides_it(study):
 def test_page_one_says_whether_sam_is_better_than_sgd(study):
     edit_claims("F5b", effect=0.0123, low=0.0012, high=0.0234)
     edit_claims("F5d", effect=-0.0123, low=-0.0234, high=-0.0012)
-    edit_claims("F6a", effect=-0.001, low=-0.0234, high=0.0012)
+    edit_claims("F6a", effect=0.0, low=-0.0234, high=0.0012)
     text = text_of(study).replace("\\", "")
 
     assert "**better** on ResNet (+1.23 points, interval +0.12 to +2.34)," in text
     assert "**worse** on WideResNet (−1.23 points, interval −2.34 to −0.12)," in text
-    assert "**no clear difference** on PyramidNet (−0.10 points, interval −2.34 to +0.12)." in text
+    assert "**no clear difference** on PyramidNet (+0.00 points, interval −2.34 to +0.12)." in text
 
     edit_claims("F6a", low=None, high=None)
-    assert "**too few runs to tell** on PyramidNet (−0.10 points)." in text_of(study).replace("\\", "")
+    assert "**too few runs to tell** on PyramidNet (+0.00 points)." in text_of(study).replace("\\", "")
 
 
 def publish_another(study, change):

@@ -25,7 +25,8 @@ def sam_against_sgd(study: Study, rows: list[dict]) -> list[dict]:
         quantity = part.quantity
         if isinstance(quantity, AccuracyDifference) and _methods(quantity) == ("sam", "sgd"):
             row = judged[part.name]
-            points = {key: row[key] and quantity.written(row[key]) for key in ("effect", "low", "high")}
+            known = {key: row[key] for key in ("effect", "low", "high")}
+            points = {key: None if value is None else quantity.written(value) for key, value in known.items()}
             network, sam = titles.network(quantity.network), quantity.first.in_words(study)
             found.append({"network": network, "sam": sam, "answer": _answer(row), **points})
     return found
