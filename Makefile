@@ -42,6 +42,7 @@ publish: .venv/.complete    ## write docs/results.md and README's results from f
 # Tests say when one of them is behind.
 docs: .venv/.complete    ## write the pages that are made from what they describe
 	python docs/generate/config_readme.py
+	python docs/generate/rule_graph.py
 
 artifact: .venv/.complete    ## write ARTIFACT.md, with the numbers of a finished laptop scale
 	python docs/generate/artifact.py

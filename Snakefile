@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(ROOT, "src"))
 from sharpness import paths
 from sharpness.errors import UserError
 from sharpness.evidence.intact import set_aside
+from sharpness.evidence.publish.records import files_of_others
 from sharpness.fit import check_device
 from sharpness.progress import AT_WORK, PATIENCE
 from sharpness.scales import scale_file, scale_files

@@ -46,6 +46,7 @@ def study(tmp_path, monkeypatch):
     study = finished.project(tmp_path)
     for name in ("Snakefile", "CITATION.cff"):
         shutil.copy(projects.ROOT / name, tmp_path)
+    shutil.copytree(projects.ROOT / "docs/results", tmp_path / "docs/results")
     monkeypatch.chdir(tmp_path)
     return study
 
@@ -94,6 +95,12 @@ def test_each_job_is_an_action_with_its_settings_its_files_and_its_times(crate, 
     run = next(iter(study.runs))
     assert found[f"#run-{run}"]["startTime"] == "2026-01-01T00:00:09+00:00"
     assert found[f"#run-{run}"]["endTime"] == "2026-01-01T00:00:10+00:00"
+
+
+def test_the_report_is_made_from_every_artifact_and_from_what_other_scales_have_found(crate, study):
+    objects = {part["@id"] for part in entities(crate)["#run-report"]["object"]}
+    made = {str(file) for artifact in study.artifacts.values() for file in artifact.files(study.scale)}
+    assert made | {"docs/results/digits-20.json", "docs/results/digits-20.csv"} <= objects
 
 
 def test_the_crate_holds_the_files_that_it_names(crate, study):

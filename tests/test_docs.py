@@ -1,10 +1,12 @@
 """The commands and the code of docs/ do what the pages say."""
 
 import re
+import runpy
 import subprocess
 from pathlib import Path
 
 import finished
+import pandas as pd
 import projects
 import pytest
 import yaml
@@ -31,6 +33,12 @@ def test_the_links_lead_to_files(page):
     assert [target for target in targets if not (DOCS / target).exists()] == []
 
 
+def test_the_graph_of_the_rules_is_what_snakemake_gives(tmp_path):
+    generator = runpy.run_path(str(DOCS / "generate/rule_graph.py"))
+    page = (DOCS / "from-run-to-figure.md").read_text(encoding="utf-8")
+    assert generator["MARKED"].search(page)[0] == generator["drawn"](projects.copy(tmp_path)), "run `make docs`"
+
+
 def test_a_number_of_table_1_is_reproduced_by_hand(tmp_path, monkeypatch, capsys):
     finished.project(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -50,10 +58,11 @@ def test_the_run_of_the_page_is_one_of_the_laptop_scale():
     assert load_study("laptop", projects.ROOT).job(run_id).spec["rho"] == 0.05
 
 
-def test_another_radius_is_one_new_run_for_each_seed(tmp_path):
+@pytest.mark.pipeline
+def test_another_radius_is_one_new_run_for_each_seed_and_a_curve_of_the_figure(tmp_path):
     folder = projects.copy(tmp_path)
     [commands] = blocks("another-radius.md")
-    edit, plan, build, check = commands.splitlines()
+    edit, *others = commands.splitlines()
     before = load_study("laptop", folder)
     subprocess.run(edit, shell=True, cwd=folder, check=True)
     after = load_study("laptop", folder)
@@ -61,10 +70,19 @@ def test_another_radius_is_one_new_run_for_each_seed(tmp_path):
     assert [(spec["method"], spec["rho"], spec["seed"]) for spec in added] == [
         ("sam", 0.2, seed) for seed in (0, 10, 42)
     ]
-    planned = projects.run(folder, *plan.split())
-    assert re.search(r"^figure +1$", planned.stdout, re.MULTILINE), planned.stdout
-    assert build.endswith("figure3")
-    assert check == "sharpness verify --scale laptop"
+
+    tiny = {"epochs": 2, "seeds": [0], "experiment_seeds": {"radius": [0, 10]}}
+    projects.replace(folder / "config/scales/laptop.yaml", tiny)
+    plan, build, check = (projects.run(folder, *command.split()) for command in others)
+
+    assert re.search(r"^figure +1$", plan.stdout, re.MULTILINE), plan.stdout
+    assert re.search(r"^train +4$", plan.stdout, re.MULTILINE), plan.stdout
+    assert build.returncode == 0, build.stdout
+    data = pd.read_csv(folder / "figures/laptop/figure3.csv")
+    assert sorted(data.loc[data["method"] == "sam", "rho"].unique()) == [0.05, 0.2]
+    assert "<!-- SAM, ρ = 0.2 -->" in (folder / "figures/laptop/figure3.svg").read_text(encoding="utf-8")
+    assert check.returncode == 1
+    assert "make the report" in check.stdout
 
 
 def test_a_scale_of_ones_own_is_planned(tmp_path):

@@ -15,7 +15,8 @@ from sharpness import files, paths
 from sharpness.errors import UserError
 from sharpness.evidence.claims import judge_claims
 from sharpness.evidence.publish import SCALES, load_records, publish
-from sharpness.evidence.publish.pages import compare, findings, pages
+from sharpness.evidence.publish.comparison import compare, findings
+from sharpness.evidence.publish.pages import pages
 from sharpness.evidence.publish.records import Record, outdated
 from sharpness.evidence.runs import csv_text
 from sharpness.study import load_study

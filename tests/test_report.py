@@ -49,6 +49,15 @@ def edit_record(study, name, change):
     records.write(file, record)
 
 
+def edit_claims(claim, **values):
+    """Change a row of claims.csv."""
+    file = paths.claims("smoke")
+    judged = pd.read_csv(file).set_index("claim")
+    for column, value in values.items():
+        judged.loc[claim, column] = value
+    judged.reset_index().to_csv(file, index=False)
+
+
 def recorded(study, name):
     return json.loads(study.artifact(name).record(study.scale).read_text(encoding="utf-8"))
 
@@ -188,10 +197,7 @@ def test_the_tables_are_those_of_the_files(study):
 
 
 def test_a_verdict_is_the_one_of_claims_csv(study):
-    file = paths.claims("smoke")
-    judged = pd.read_csv(file).set_index("claim")
-    judged.loc["F2", "verdict"] = "contradicted"
-    judged.reset_index().to_csv(file, index=False)
+    edit_claims("F2", verdict="contradicted")
 
     text = text_of(study)
 
@@ -214,6 +220,68 @@ def test_page_one_has_each_finding_with_its_verdict_and_what_decides_it(study):
         assert f"[**{claim.name}**](#{claim.section}) [{judged[claim.name]}]{{.verdict" in text
     assert "A training run here sees 6,144 images (512 in 12 epochs), 1/1628 of the original's 10,000,000" in text
     assert "`snakemake --cores all forest1 --config scale=smoke`" in text
+
+
+def test_page_one_says_whether_sam_is_better_than_sgd(study):
+    edit_claims("F5b", effect=0.0123, low=0.0012, high=0.0234)
+    edit_claims("F5d", effect=-0.0123, low=-0.0234, high=-0.0012)
+    edit_claims("F6a", effect=0.0, low=-0.0234, high=0.0012)
+    text = text_of(study).replace("\\", "")
+
+    assert "**better** on ResNet (+1.23 points, interval +0.12 to +2.34)," in text
+    assert "**worse** on WideResNet (−1.23 points, interval −2.34 to −0.12)," in text
+    assert "**no clear difference** on PyramidNet (+0.00 points, interval −2.34 to +0.12)." in text
+
+    edit_claims("F6a", low=None, high=None)
+    assert "**too few runs to tell** on PyramidNet (+0.00 points)." in text_of(study).replace("\\", "")
+
+
+def publish_another(study, change):
+    """A record of another scale with this one's findings, but for what is changed in them."""
+    claims = pd.read_csv(paths.claims("smoke")).set_index("claim")
+    change(claims)
+    Path("docs/results").mkdir(parents=True)
+    about = {"scale": "paper", "title": "the other", "jobs": {"a": "b"}}
+    Path("docs/results/paper.json").write_text(json.dumps(about), encoding="utf-8")
+    claims.reset_index().to_csv("docs/results/paper.csv", index=False)
+
+
+def marks_of(text):
+    """The verdicts on page one, by the scale's title."""
+    rows = re.findall(r"^  \| (\S.*?) \| (\[.*) \|$", page_one_of(text), re.MULTILINE)
+    return {title: re.findall(r'aria-label="(\w+)"', cells) for title, cells in rows}
+
+
+def test_page_one_has_the_verdicts_of_the_published_scales_beside_its_own(study):
+    judged = pd.read_csv(paths.claims("smoke")).set_index("claim")["verdict"]
+    own = [judged[claim.name] for claim in study.claims]
+
+    def contradict(claims):
+        claims.loc[["F1", "F1a"], "verdict"] = "contradicted"
+
+    publish_another(study, contradict)
+
+    text = text_of(study)
+    assert own[0] != "contradicted"
+    assert marks_of(text) == {"**smoke scale** (this report)": own, "the other": ["contradicted", *own[1:]]}
+    assert "[●]{.verdict .supported" in text
+    assert "those of other scales in [Table S1](#table-scales) from `docs/results/`" in text
+    assert 'id="table-scales"' in to_html(text)
+    assert to_pdf(text).startswith(b"%PDF-")
+
+
+def test_a_scale_that_was_judged_by_other_criteria_is_not_compared(study):
+    def loosen(claims):
+        claims.loc["F1a", "criterion"] = "another"
+
+    publish_another(study, loosen)
+
+    assert "table-scales" not in text_of(study)
+
+
+def test_without_published_scales_page_one_has_no_table_of_them(study):
+    assert not Path("docs/results").exists()
+    assert "table-scales" not in text_of(study)
 
 
 def test_page_one_s_numbers_are_those_of_its_file(study):

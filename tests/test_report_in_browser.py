@@ -6,9 +6,11 @@ import shutil
 
 import finished
 import pandas as pd
+import projects
 import pytest
 
 from sharpness import paths
+from sharpness.evidence.report import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -74,7 +76,10 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        yield finished.project(folder)
+        finished_study = finished.project(folder)
+        shutil.copytree(projects.ROOT / "docs/results", "docs/results")  # with the table of scales on page one
+        write_report(finished_study)
+        yield finished_study
 
 
 @pytest.fixture
@@ -277,10 +282,11 @@ def test_the_verdicts_come_before_everything_else(open_report, study, options):
 
     verdicts, first = page.locator("#verdicts"), page.locator("main h2").first
     assert verdicts.locator("#forest1 img").is_visible()
+    assert verdicts.locator("#table-scales tbody tr").count() == 2
     assert [item.split()[0] for item in verdicts.locator("li").all_inner_texts()] == [one.name for one in study.claims]
     assert verdicts.bounding_box()["y"] < first.bounding_box()["y"]
     if options is DESKTOP:
-        assert verdicts.bounding_box()["y"] < 450, "in the window before anything is scrolled"
+        assert verdicts.bounding_box()["y"] < 550, "in the window before anything is scrolled"
 
 
 # What the page can do

@@ -127,7 +127,7 @@ function showValues(image, panels) {
   });
 }
 
-document.querySelectorAll("table").forEach(makeSortable);
+document.querySelectorAll("main table").forEach(makeSortable);
 document.querySelectorAll("script.hover").forEach((script) => {
   const image = document.querySelector(`#${script.dataset.figure} img`);
   if (image.getAttribute("aria-label")) image.alt ||= image.getAttribute("aria-label");

@@ -33,7 +33,7 @@ end
 -- PDF: a verdict keeps its colour.
 local function coloured(span)
   if span.classes:includes("verdict") then
-    return pandoc.RawInline("typst", '#verdict("' .. pandoc.utils.stringify(span) .. '")')
+    return pandoc.RawInline("typst", '#verdict("' .. span.classes[2] .. '")[' .. pandoc.utils.stringify(span) .. "]")
   end
 end
 

@@ -12,13 +12,21 @@ rule report:
         "config/claims.yaml",
         "config/published.yaml",
         SHARED_CODE,
-        code("evidence/report", "datasets", "problems", "optim/geometries"),
+        code(
+            "evidence/report",
+            "evidence/publish",
+            "evidence/quantities",
+            "datasets",
+            "problems",
+            "optim/geometries",
+        ),
         TREE / "src/sharpness/optim/laws.py",
         sorted(
             path
             for path in (TREE / "workflow/report").rglob("*")
             if path.suffix not in ("", ".rst")
         ),
+        files_of_others(SCALE),
     output:
         report(
             paths.report(SCALE)[0],

@@ -14,6 +14,7 @@ from rocrate.rocrate import ROCrate
 from sharpness import files, paths, provenance
 from sharpness.errors import UserError
 from sharpness.evidence import manifest
+from sharpness.evidence.publish.records import files_of_others
 from sharpness.evidence.verify import verify
 from sharpness.jobs import Job
 from sharpness.scales import scale_files
@@ -85,6 +86,7 @@ class _Crate:
         made = [self._artifact(name, own) for name, own in manifest.artifact_files(study).items()]
         report = [self._file(file) for file in (*paths.report(study.scale), paths.manifest(study.scale))]
         sources = [file for action in made for file in action["result"]]
+        sources += [self._file(file) for file in files_of_others(study.scale)]
         made.append(self._action("report", "report", "The report.", [*self.configuration, *sources], report))
         workflow = self._workflow_run(report, _times([run["cost"] for run in runs.values()]))
         self.crate.root_dataset["mentions"] = [workflow, *jobs, *made]

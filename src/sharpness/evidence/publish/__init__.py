@@ -5,11 +5,9 @@ They are written from docs/results/, where each published scale has a record: <s
 """
 
 from sharpness.evidence.publish.pages import write_pages
-from sharpness.evidence.publish.records import load_records, update_record
+from sharpness.evidence.publish.records import SCALES, load_records, update_record
 from sharpness.study import load_study
 
-# In the order of the tables' columns; a scale of which no run is finished is left out.
-SCALES = ("digits-20", "cifar-cpu-jpeg", "gpu-hour", "paper")
 # The one whose figures and report are published too.
 PICTURED = "cifar-cpu-jpeg"
 

@@ -17,6 +17,8 @@ from sharpness.evidence.runs import csv_text
 from sharpness.evidence.verify import verify
 from sharpness.study import Study, load_study
 
+# In the order of the tables' columns; a scale of which no run is finished is left out.
+SCALES = ("digits-20", "cifar-cpu-jpeg", "gpu-hour", "paper")
 FOLDER = Path("docs/results")
 FIGURES = Path("docs/figures")
 REPORT = Path("docs/report-cifar.pdf")
@@ -99,6 +101,16 @@ def read_record(scale: str) -> Record | None:
 def load_records(scales: Iterable[str]) -> list[Record]:
     """The records that there are, in the order of the scales."""
     return [record for scale in scales if (record := read_record(scale))]
+
+
+def files_of_others(scale: str) -> list[Path]:
+    """The files of the records of other scales than one, which its report puts beside its own verdicts."""
+    return [path for other in SCALES if other != scale for path in (_json(other), _csv(other)) if path.is_file()]
+
+
+def judged_alike(record: Record, claims: pd.DataFrame) -> bool:
+    """Whether a record has the verdicts on the findings of another claims.csv, by the same criteria."""
+    return record.claims is not None and _fixed(record.claims).equals(_fixed(claims))
 
 
 def outdated(record: Record, study: Study) -> list[str]:

@@ -10,6 +10,7 @@ from sharpness import paths, records, registry
 from sharpness.datasets import known_shape
 from sharpness.errors import UserError
 from sharpness.evidence import titles
+from sharpness.evidence.report.page_one import by_scale, sam_against_sgd
 from sharpness.evidence.runs import read_problem
 from sharpness.evidence.theory import LAWS
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED
@@ -29,7 +30,8 @@ def read_context(study: Study) -> dict:
     Raises:
         UserError: a file is missing or cannot be read.
     """
-    runs = _read_csv(paths.runs(study.scale))
+    runs, judged = _read_csv(paths.runs(study.scale)), _read_csv(paths.claims(study.scale))
+    found = claims(study, judged)
     classes = _classes(study)
     return {
         "study": study,
@@ -48,7 +50,9 @@ def read_context(study: Study) -> dict:
         "runs": {"n": len(runs), "diverged": int((runs["status"] == DIVERGED).sum())},
         "artifacts": {name: _read_record(artifact.record(study.scale)) for name, artifact in study.artifacts.items()},
         "problems": {name: _problem(study, name) for name in study.problems},
-        "claims": claims(study, _read_csv(paths.claims(study.scale))),
+        "claims": found,
+        "sam_against_sgd": sam_against_sgd(study, found["rows"]),
+        "by_scale": by_scale(study, judged),
     }
 
 

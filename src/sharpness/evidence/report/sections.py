@@ -128,7 +128,7 @@ def _number(name: str) -> Markup:
 
 def _numbered(text: str) -> str:
     """The supplementary tables, numbered in the order of their captions."""
-    captions = re.findall("^: \\*\\*Table \x02(\\w+)\x03", text, re.MULTILINE)
+    captions = re.findall("^ *: \\*\\*Table \x02(\\w+)\x03", text, re.MULTILINE)
     for name in NUMBER.findall(text):
         if name not in captions:
             raise UserError(
