@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import Spots, scatter
 from sharpness.settings import require
 from sharpness.study import Study
 
@@ -58,6 +59,22 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
             "coordinate above the upper one; below the dashed one its minor coordinate grows faster at first (hollow)."
         )
 
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        """Where each start is, where it ends, and whether that was predicted."""
+        panels = []
+        for axes, method in zip(drawing.axes, dict.fromkeys(data["method"]), strict=True):
+            groups = []
+            for end, (_, name) in ENDS.items():
+                starts = data[(data["method"] == method) & (data["end"] == end)]
+                stops = [
+                    f"start ({minor:.4g}, {major:.4g})" for minor, major in zip(starts["w1"], starts["w2"], strict=True)
+                ]
+                right = np.where(starts["error"] == 0, "as predicted", "not as predicted")
+                text = np.where(starts["assumed"] == 1, right, "no prediction")
+                groups.append(Spots(name, _colours()[end], starts[["w1", "w2"]].to_numpy(), stops, list(text)))
+            panels.append(scatter(drawing, axes, groups))
+        return panels
+
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
         from matplotlib.lines import Line2D
@@ -69,7 +86,7 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
         panels = drawing.subplots(1, len(methods), sharex=True, sharey=True, squeeze=False)[0]
         spec = self.spec(study)
         style.title(drawing, "Where each start of the diagonal network ends")
-        colours = {0: "#333333", 1: style.ORANGE, 2: style.BLUE}
+        colours = _colours()
         for axes, method in zip(panels, methods, strict=True):
             starts = data[data["method"] == method]
             for end, (marker, _) in ENDS.items():
@@ -92,6 +109,12 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
         shown.append(Line2D([], [], **hollow, label="so too, the minor one leading first"))
         style.legend(drawing, shown, theory.legend_keys(predicted="predicted border")[:1])
         return drawing
+
+
+def _colours() -> dict[int, str]:
+    from sharpness.evidence import style
+
+    return {0: "#333333", 1: style.ORANGE, 2: style.BLUE}
 
 
 def _draw_borders(axes: "Axes", method: str, minor: float, major: float, rho: float) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from sharpness.dynamics.neuron import drifted
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import Spots, scatter
 from sharpness.settings import require
 from sharpness.study import Study
 
@@ -87,6 +88,25 @@ class NeuronPhases(theory.ShowsProblem, Figure):
             "the solution of its drift, from the median start λ₀."
         )
 
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        """Each cell of the maps, and each point below."""
+        first = self.spec(study)["losses"][0]
+        rates, ratios = (sorted(data[name].unique()) for name in ("learning_rate", "ratio"))
+        data = data.assign(
+            column=data["ratio"].map(ratios.index),
+            row=data["learning_rate"].map(rates.index),
+            time=_times(data, self.spec(study)),
+        )
+        panels = []
+        for index, law in enumerate(self.laws):
+            cells = data[data["law"] == law]
+            places = [(cells[cells["loss"] == first], "column", "row"), (cells, ("ratio", "time")[index], "share")]
+            panels += [
+                scatter(drawing, axes, [_spots(shown, law, shown[[across, up]])])
+                for axes, (shown, across, up) in zip(drawing.axes[index::2], places, strict=True)
+            ]
+        return panels
+
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
         from matplotlib.lines import Line2D
@@ -132,7 +152,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         left.plot(ratios, np.minimum(start, 4 / (1 + np.sqrt(1 + 8 * ratios))), **theory.PREDICTED)
         times = np.geomspace(1e-3, 1e4, 100)
         right.plot(times, drifted(start, np.sqrt(times), 1.0, 1), **theory.PREDICTED)
-        data = data.assign(time=data["learning_rate"] * data["rho"] ** 2 * spec["steps"])
+        data = data.assign(time=_times(data, spec))
         for axes, law, across in ((left, self.laws[0], "ratio"), (right, self.laws[1], "time")):
             for rate, cells in data[data["law"] == law].groupby("learning_rate"):
                 alpha = 1.0 if rate <= spec["small_rate"] else FADED
@@ -146,6 +166,21 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         left.set(xlabel="ρ/η", ylabel="ηy² at the end")
         right.set(xlabel="ηρ² × steps", xlim=(times[0], times[-1]))
         right.tick_params(labelleft=False)
+
+
+def _times(cells: pd.DataFrame, spec: dict) -> pd.Series:
+    """What alone decides where SAM is by theory: ηρ² times the steps."""
+    return cells["learning_rate"] * cells["rho"] ** 2 * spec["steps"]
+
+
+def _spots(cells: pd.DataFrame, law: str, points: pd.DataFrame) -> Spots:
+    stops = [
+        f"{loss}, ρ/η = {ratio:g}, η = {rate:g}"
+        for loss, ratio, rate in zip(cells["loss"], cells["ratio"], cells["learning_rate"], strict=True)
+    ]
+    predicted = cells["predicted"] * cells["learning_rate"]
+    text = [f"ηy² = {share:.3g} (predicted {line:.3g})" for share, line in zip(cells["share"], predicted, strict=True)]
+    return Spots(theory.LAWS[law], theory.colours([law])[law], points.to_numpy(), stops, text)
 
 
 KIND = NeuronPhases

@@ -10,6 +10,7 @@ from sharpness.dynamics.laws import AT_INFINITY
 from sharpness.dynamics.quadratic import edge
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import Spots, scatter
 from sharpness.settings import require
 from sharpness.study import Study
 
@@ -93,6 +94,24 @@ class SensingBorders(theory.ShowsProblem, Figure):
             "the solution (solid) and at the start (dashed)."
         )
 
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        """Each cell: its loss, the draws that diverge, and the predicted border at its radius."""
+        rates, radii = (sorted(data.loc[data["law"] != "gd", name].unique()) for name in ("learning_rate", "rho"))
+        panels = []
+        for axes, law in zip(drawing.axes, self.laws, strict=True):
+            cells = data[data["law"] == law]
+            places = [(radii.index(rho), rates.index(rate)) for rho, rate in cells[["rho", "learning_rate"]].to_numpy()]
+            stops = [f"ρ = {rho:g}, η = {rate:g}" for rho, rate in cells[["rho", "learning_rate"]].to_numpy()]
+            borders = _border(cells, "at_solution", law, cells["rho"].to_numpy())
+            text = [
+                f"median loss {cell.loss:.2g}, {cell.diverged:.0%} of {cell.draws} draws diverge; "
+                f"the border at the solution is η = {border:.3g}"
+                for cell, border in zip(cells.itertuples(), borders, strict=True)
+            ]
+            spots = Spots(theory.LAWS[law], theory.colours([law])[law], np.array(places), stops, text)
+            panels.append(scatter(drawing, axes, [spots]))
+        return panels
+
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
         from matplotlib.lines import Line2D
@@ -128,9 +147,7 @@ def _draw_panel(axes: "Axes", cells: pd.DataFrame, law: str) -> None:
     fine = np.geomspace(radii[0], radii[-1], 60)
     across = np.interp(np.log(fine), np.log(radii), range(len(radii)))
     for name, look in (("at_solution", "-"), ("at_start", (0, (4, 2)))):
-        eigenvalue = cells[name].median()
-        border = 2 / (eigenvalue * (1 + fine * AT_INFINITY[law] * eigenvalue))
-        up = np.interp(border, rates, range(len(rates)), left=-1, right=len(rates))
+        up = np.interp(_border(cells, name, law, fine), rates, range(len(rates)), left=-1, right=len(rates))
         axes.plot(across, up, color="white", linewidth=2.4, zorder=2)
         axes.plot(across, up, **theory.PREDICTED | {"linestyle": look})
     axes.set(title=theory.LAWS[law], xlabel="Radius ρ", ylim=(-0.5, len(rates) - 0.5), xlim=(-0.5, len(radii) - 0.5))
@@ -138,6 +155,12 @@ def _draw_panel(axes: "Axes", cells: pd.DataFrame, law: str) -> None:
     axes.set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
     axes.grid(visible=False)
     axes.tick_params(length=0)
+
+
+def _border(cells: pd.DataFrame, place: str, law: str, rho: np.ndarray) -> np.ndarray:
+    """The largest stable step size at each radius, by the median of the largest eigenvalues at a place."""
+    eigenvalue = cells[place].median()
+    return 2 / (eigenvalue * (1 + rho * AT_INFINITY[law] * eigenvalue))
 
 
 KIND = SensingBorders

@@ -10,6 +10,7 @@ from sharpness.dynamics import neuron, quadratic
 from sharpness.dynamics.quadratic import edge
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import Spots, scatter
 from sharpness.jobs import Job
 from sharpness.settings import require
 from sharpness.study import Study
@@ -76,7 +77,7 @@ class TheoryPaths(Figure):
     def data(self, study: Study) -> pd.DataFrame:
         """The columns problem, law, learning_rate, rho, step, x, y (the quadratic's w₁, w₂), for the steps drawn."""
         frames = []
-        for problem, plane in (("quadratic", self.quadratic), ("neuron", self.neuron)):
+        for problem, plane in self._planes():
             for rho in plane.rho:
                 for law in METHODS:
                     path = self._path(problem, plane, law, rho)
@@ -85,6 +86,9 @@ class TheoryPaths(Figure):
                     steps = frame["step"]
                     frames.append(frame[(steps < FIRST) | (steps % EVERY == 0) | (steps == plane.steps)])
         return pd.concat(frames, ignore_index=True)
+
+    def _planes(self) -> tuple[tuple[str, Plane], ...]:
+        return ("quadratic", self.quadratic), ("neuron", self.neuron)
 
     def _path(self, problem: str, plane: Plane, law: str, rho: float) -> np.ndarray:
         points = [np.array([plane.start])]
@@ -109,7 +113,7 @@ class TheoryPaths(Figure):
             "neuron": phases[phases["law"].isin(METHODS)].groupby(by)["share"].median(),
         }
         plates = {}
-        for problem, plane in (("quadratic", self.quadratic), ("neuron", self.neuron)):
+        for problem, plane in self._planes():
             rates = sorted(cells[problem].index.unique("learning_rate"))
             plates[problem] = {
                 "rate": plane.learning_rate,
@@ -132,6 +136,26 @@ class TheoryPaths(Figure):
             f"{second.steps} steps. × and +: where theory says that SAM and USAM end."
         )
 
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        """Where each path is at its first steps and at the last one, and its predicted end."""
+        colours = theory.colours(METHODS)
+        places = [(problem, plane, rho) for problem, plane in self._planes() for rho in plane.rho]
+        data = data[(data["step"] < FIRST) | (data["step"] == data.groupby("problem")["step"].transform("max"))]
+        panels = []
+        for axes, (problem, plane, rho) in zip(drawing.axes, places, strict=True):
+            ends = self._ends(problem, plane, rho)
+            groups = []
+            for law in METHODS:
+                path = data[(data["problem"] == problem) & (data["rho"] == rho) & (data["law"] == law)]
+                predicted = ends.get(law, [])
+                points = np.concatenate([path[["x", "y"]], np.reshape(predicted, (-1, 2))])
+                stops = [f"ρ = {rho:g}, step {step}" for step in path["step"]]
+                stops += [f"ρ = {rho:g}, predicted end"] * len(predicted)
+                text = [f"({x:.4g}, {y:.4g})" for x, y in points]
+                groups.append(Spots(theory.LAWS[law], colours[law], points, stops, text))
+            panels.append(scatter(drawing, axes, groups))
+        return panels
+
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
         from matplotlib.lines import Line2D
@@ -141,10 +165,10 @@ class TheoryPaths(Figure):
         drawing = Drawing(figsize=(style.COLUMN, 3.3), layout="constrained")
         panels = drawing.subplots(2, 3, sharex="row", sharey="row")
         style.title(drawing, "Paths of gradient descent, USAM and SAM, and their predicted ends")
-        colours = style.METHOD_COLOURS | {"gd": style.METHOD_COLOURS["sgd"]}
+        colours = theory.colours(METHODS)
         marks = {"sam": "x", "usam": "+"}
         cross = {"color": "black", "markersize": 6, "markeredgewidth": 1.1, "linestyle": "none", "zorder": 4}
-        for row, (problem, plane) in zip(panels, (("quadratic", self.quadratic), ("neuron", self.neuron)), strict=True):
+        for row, (problem, plane) in zip(panels, self._planes(), strict=True):
             reach = 1.25 * np.abs(plane.start)
             for axes, rho in zip(row, plane.rho, strict=True):
                 for law in METHODS:
