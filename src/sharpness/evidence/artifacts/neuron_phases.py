@@ -175,12 +175,12 @@ def _times(cells: pd.DataFrame, spec: dict) -> pd.Series:
 
 def _spots(cells: pd.DataFrame, law: str, points: pd.DataFrame) -> Spots:
     stops = [
-        f"{loss}, ρ/η = {ratio:g}, η = {rate:g}"
+        f"{theory.LAWS[law]}, {loss}, ρ/η = {ratio:g}, η = {rate:g}"
         for loss, ratio, rate in zip(cells["loss"], cells["ratio"], cells["learning_rate"], strict=True)
     ]
     predicted = cells["predicted"] * cells["learning_rate"]
-    text = [f"ηy² = {share:.3g} (predicted {line:.3g})" for share, line in zip(cells["share"], predicted, strict=True)]
-    return Spots(theory.LAWS[law], theory.colours([law])[law], points.to_numpy(), stops, text)
+    text = [f"{share:.3g} (predicted {line:.3g})" for share, line in zip(cells["share"], predicted, strict=True)]
+    return Spots("ηy²", theory.colours([law])[law], points.to_numpy(), stops, text)
 
 
 KIND = NeuronPhases
