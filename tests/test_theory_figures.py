@@ -95,3 +95,11 @@ def test_of_a_scatter_the_points_are_where_they_are_drawn(study):
         heights = [next(y for y in column if y is not None) for column in columns]
         for point in zip(panel["x"], heights, strict=True):
             assert min(math.dist(point, marker) for marker in markers) < 3e-4
+
+
+def test_every_cell_of_the_neuron_is_in_view_as_a_point(study):
+    figure = study.artifact("figure9")
+    figure.write(study)
+    cells = figure.data(study)
+    panels = json.loads(figure.record("smoke").read_text(encoding="utf-8"))["hover"]
+    assert [len(panel["x"]) for panel in panels[1::2]] == [len(cells[cells["law"] == law]) for law in ("usam", "sam")]

@@ -84,8 +84,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         return (
             f"{self.title}, medians over {spec['starts']} starts after {spec['steps']} steps. Above: ηy² over ρ and η "
             f"({spec['losses'][0]}). Below: both losses, USAM against ρ/η on min(ηλ₀, ηλ*), SAM against ηρ² times "
-            "the steps on "
-            "the solution of its drift, from the median start λ₀."
+            "the steps on the solution of its drift, from the median start λ₀."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
@@ -148,11 +147,13 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         from sharpness.evidence import style
 
         start = data["start"].iloc[0]
-        ratios = np.geomspace(0.06, 50, 100)
-        left.plot(ratios, np.minimum(start, 4 / (1 + np.sqrt(1 + 8 * ratios))), **theory.PREDICTED)
-        times = np.geomspace(1e-3, 1e4, 100)
-        right.plot(times, drifted(start, np.sqrt(times), 1.0, 1), **theory.PREDICTED)
         data = data.assign(time=_times(data, spec))
+        ratios, times = (
+            np.geomspace(data[across].min() / 2, data[across].max() * 2, 100) for across in ("ratio", "time")
+        )
+        left.plot(ratios, np.minimum(start, 4 / (1 + np.sqrt(1 + 8 * ratios))), **theory.PREDICTED)
+        right.plot(times, drifted(start, np.sqrt(times), 1.0, 1), **theory.PREDICTED)
+        top = max(start, data["share"].replace(np.inf, np.nan).max())
         for axes, law, across in ((left, self.laws[0], "ratio"), (right, self.laws[1], "time")):
             for rate, cells in data[data["law"] == law].groupby("learning_rate"):
                 alpha = 1.0 if rate <= spec["small_rate"] else FADED
@@ -162,9 +163,12 @@ class NeuronPhases(theory.ShowsProblem, Figure):
                     "alpha": alpha,
                 }
                 axes.plot(cells[across], cells["share"], **look, **theory.MEASURED)
-            axes.set(xscale="log", ylim=(-0.05, 1.25))
+            axes.set(xscale="log", ylim=(-0.04 * top, 1.04 * top))
+            axes.minorticks_off()
+        shown = sorted(data["ratio"].unique())
+        left.set_xticks(shown, [f"{ratio:g}" for ratio in shown])
         left.set(xlabel="ρ/η", ylabel="ηy² at the end")
-        right.set(xlabel="ηρ² × steps", xlim=(times[0], times[-1]))
+        right.set(xlabel="ηρ² × steps")
         right.tick_params(labelleft=False)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 METHODS = ("gd", "usam", "sam")
 # Of a path the first points are drawn, and then one in an odd number of them, which shows both sides of a cycle.
 FIRST, EVERY = 50, 9
+LAST = 3  # points of a path, among them both sides of a cycle
 STYLES = {"gd": (0, (1, 1.2)), "usam": (0, (4, 1.5)), "sam": "-"}
 
 
@@ -133,7 +134,7 @@ class TheoryPaths(Figure):
         return (
             f"{self.title}. Above: ½wᵀHw with eigenvalues {self.eigenvalues[0]:g} and {self.eigenvalues[1]:g}, η = "
             f"{first.learning_rate:g}, {first.steps} steps. Below: L(x, y) = ℓ(xy), η = {second.learning_rate:g}, "
-            f"{second.steps} steps. × and +: where theory says that SAM and USAM end."
+            f"{second.steps} steps. Points: where each ends. × and +: where theory says that SAM and USAM end."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
@@ -164,29 +165,37 @@ class TheoryPaths(Figure):
 
         drawing = Drawing(figsize=(style.COLUMN, 3.3), layout="constrained")
         panels = drawing.subplots(2, 3, sharex="row", sharey="row")
-        style.title(drawing, "Paths of gradient descent, USAM and SAM, and their predicted ends")
+        style.title(drawing, "Paths of three methods, their ends (points) and the predicted ends")
         colours = theory.colours(METHODS)
         marks = {"sam": "x", "usam": "+"}
-        cross = {"color": "black", "markersize": 6, "markeredgewidth": 1.1, "linestyle": "none", "zorder": 4}
+        points = {
+            law: theory.MEASURED | {"marker": marker, "zorder": 4}
+            for law, marker in zip(METHODS, style.MARKERS, strict=False)
+        }
+        cross = {"color": "black", "markersize": 8, "markeredgewidth": 0.8, "linestyle": "none", "zorder": 3}
         for row, (problem, plane) in zip(panels, self._planes(), strict=True):
             reach = 1.25 * np.abs(plane.start)
             for axes, rho in zip(row, plane.rho, strict=True):
-                for law in METHODS:
+                for law in reversed(METHODS):  # SAM's path is the longest, and would hide the others
                     path = data[(data["problem"] == problem) & (data["rho"] == rho) & (data["law"] == law)]
                     inside = path[(path["x"].abs() < 3 * reach[0]) & (path["y"].abs() < 3 * reach[1])]
                     axes.plot(inside["x"], inside["y"], color=colours[law], linestyle=STYLES[law], linewidth=0.7)
-                for law, points in self._ends(problem, plane, rho).items():
-                    axes.plot(*zip(*points, strict=True), marker=marks[law], **cross)
+                    axes.plot(path["x"].tail(LAST), path["y"].tail(LAST), color=colours[law], **points[law])
+                for law, ends in self._ends(problem, plane, rho).items():
+                    axes.plot(*zip(*ends, strict=True), marker=marks[law], **cross)
                 axes.set(xlim=(-1.15 * reach[0], 1.15 * reach[0]), title=f"ρ = {rho:g}")
-                axes.set_ylim(*((-0.35 * reach[1], 1.1 * reach[1])))
+                axes.set_ylim(-0.15 * reach[1], 0.92 * reach[1])
             row[0].set(ylabel="w₂" if problem == "quadratic" else "y")
-            row[1].set_xlabel("w₁" if problem == "quadratic" else "x")
-        shown = [Line2D([], [], color=colours[law], linestyle=STYLES[law], label=theory.LAWS[law]) for law in METHODS]
-        ends = [
+            row[1].set_xlabel("w₁, on the quadratic" if problem == "quadratic" else "x, on the single neuron")
+        shown = [
+            Line2D([], [], color=colours[law], label=theory.LAWS[law], **points[law] | {"linestyle": STYLES[law]})
+            for law in METHODS
+        ]
+        predicted = [
             Line2D([], [], marker=mark, **cross, label=f"predicted end of {theory.LAWS[law]}")
             for law, mark in marks.items()
         ]
-        style.legend(drawing, shown, ends)
+        style.legend(drawing, shown, predicted)
         return drawing
 
     def _ends(self, problem: str, plane: Plane, rho: float) -> dict[str, list[tuple[float, float]]]:
