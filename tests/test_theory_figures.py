@@ -103,3 +103,11 @@ def test_every_cell_of_the_neuron_is_in_view_as_a_point(study):
     cells = figure.data(study)
     panels = json.loads(figure.record("smoke").read_text(encoding="utf-8"))["hover"]
     assert [len(panel["x"]) for panel in panels[1::2]] == [len(cells[cells["law"] == law]) for law in ("usam", "sam")]
+
+
+def test_each_curve_is_switched_off_by_its_own_name(study):
+    figure = study.artifact("figure8")
+    figure.write(study)
+    [panel] = json.loads(figure.record("smoke").read_text(encoding="utf-8"))["hover"]
+    picture = figure.file("smoke", "svg").read_text(encoding="utf-8")
+    assert {f"curve{index}" for index in range(len(panel["series"]))} == set(re.findall(r'id="(curve\d+)-', picture))

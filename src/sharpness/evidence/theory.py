@@ -129,7 +129,8 @@ def shades(values: list[float]) -> dict[float, str]:
     """A colour for each of some values, the larger the darker."""
     from sharpness.evidence import style
 
-    return style.shades(style.BLUE, values)
+    ramp = style.shades(style.BLUE, range(len(values)))  # by place: no value here is the study's main radius
+    return dict(zip(values, ramp.values(), strict=True))
 
 
 def rate_keys(rates: Sequence[float]) -> list["Artist"]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ENDS = {0: ("X", "collapse to 0"), 1: ("o", "end on the minor coordinate"), 2: ("s", "end on the major coordinate")}
 
+FASTER = {"linestyle": (0, (4, 2))}  # the border below which the minor coordinate is faster at first
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiagonalLimits(theory.ShowsProblem, Figure):
@@ -54,9 +56,9 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
         mu = " and ".join(f"{value:g}" for value in spec["mu"])
         return (
             f"{self.title} on the diagonal network, by its first weights; the example's coordinates are {mu}, "
-            f"ρ = {spec['rho']:g}. Lines: the predicted borders. L2-SAM must collapse below the lower one and ends "
-            "on the major "
-            "coordinate above the upper one; below the dashed one its minor coordinate grows faster at first (hollow)."
+            f"ρ = {spec['rho']:g}. Lines: the predicted borders. L2-SAM must collapse below the lower one and ends on "
+            "the major coordinate above the upper one; below the dashed one its minor coordinate grows faster at "
+            "first (hollow)."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
@@ -106,8 +108,12 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
             for end, (marker, name) in ENDS.items()
         ]
         hollow = {"color": colours[2], "marker": ENDS[2][0], "markerfacecolor": "white", "linestyle": "none"}
-        shown.append(Line2D([], [], **hollow, label="so too, the minor one leading first"))
-        style.legend(drawing, shown, theory.legend_keys(predicted="predicted border")[:1])
+        shown.append(Line2D([], [], **hollow, label="so too, the minor one faster at first"))
+        borders = [
+            Line2D([], [], **theory.PREDICTED, label="predicted border"),
+            Line2D([], [], **theory.PREDICTED | FASTER, label="below it the minor one is faster at first"),
+        ]
+        style.legend(drawing, shown, borders)
         return drawing
 
 
@@ -123,10 +129,9 @@ def _draw_borders(axes: "Axes", method: str, minor: float, major: float, rho: fl
         axes.plot([rho, rho], [1e-3, rho], **theory.PREDICTED)
     if method == "sam-l2":  # κ = √2 ‖μ ∘ w‖/ρ is an ellipse
         angles = np.radians(np.linspace(0.01, 89.99, 200))
-        for kappa, look in ((minor, "-"), (major, "-"), (minor + major, (0, (4, 2)))):
+        for kappa, look in ((minor, {}), (major, {}), (minor + major, FASTER)):
             radius = kappa * rho / 2**0.5
-            axes.plot(radius * np.cos(angles) / minor, radius * np.sin(angles) / major,
-                      **theory.PREDICTED | {"linestyle": look})  # fmt: skip
+            axes.plot(radius * np.cos(angles) / minor, radius * np.sin(angles) / major, **theory.PREDICTED | look)
 
 
 KIND = DiagonalLimits

@@ -46,8 +46,7 @@ class Edges(theory.ShowsProblem, Figure):
         spec = self.spec(study)
         return (
             f"{self.title}: full-batch descents on {spec['images']} digits, a tanh network with {spec['layers']} "
-            "hidden layers "
-            f"of {spec['width']} units."
+            f"hidden layers of {spec['width']} units."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
@@ -79,14 +78,14 @@ class Edges(theory.ShowsProblem, Figure):
                 axes = panels[row, column]
                 path = data[(data["law"] == law) & (data["rho"] == rho) & (data["learning_rate"] == rate)]
                 axes.plot(path["step"], path["edge"], **theory.PREDICTED)
-                look = theory.MEASURED | {"markersize": 3, "markeredgewidth": 0.3, "markevery": max(len(path) // 17, 1)}
+                look = theory.MEASURED | {"markersize": 3, "markeredgewidth": 0.3, "markevery": max(len(path) // 10, 1)}
                 axes.plot(path["step"], path["eigenvalue"], color=colours[law], marker=markers[law], **look)
                 if row == 0:
                     axes.set_title(f"η = {rate:g}")
                 if row == len(rows) - 1:
                     axes.set_xlabel("Step")
             name = theory.LAWS[law] if rho else "GD"
-            panels[row, 0].set_ylabel(f"{name}, ρ = {rho:g}" if rho else name, fontsize=6.5)
+            panels[row, 0].set_ylabel(f"{name}\nρ = {rho:g}" if rho else name)
         panels[0, 0].set_yscale("log")
         style.frame(panels[0, 0], pd.concat([data["eigenvalue"], data["edge"]]), TICKS)
         shown = [

@@ -64,8 +64,8 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         return (
             f"{self.title}, from a start of scale {self.scale:g} at ρ = {self.rho:g}: medians over "
-            f"{self.spec(study)['draws']} "
-            "draws. The line below is where the trace-flattest solution is, which is X* itself."
+            f"{self.spec(study)['draws']} draws. The line below is where the trace-flattest solution is, "
+            "which is X* itself."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:

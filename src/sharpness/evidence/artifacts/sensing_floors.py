@@ -69,8 +69,7 @@ class SensingFloors(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         return (
             f"{self.title}, median and quartiles over {self.spec(study)['draws']} draws, and the quadratic's floor "
-            "at the "
-            "largest Hessian eigenvalue of the solution as a line: nothing is fitted."
+            "at the largest Hessian eigenvalue of the solution as a line: nothing is fitted."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
