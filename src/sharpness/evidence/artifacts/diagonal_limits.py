@@ -125,13 +125,13 @@ def _colours() -> dict[int, str]:
 
 def _draw_borders(axes: "Axes", method: str, minor: float, major: float, rho: float) -> None:
     if method == "sam-linf":
-        axes.plot([1e-3, 1e3], [rho, rho], **theory.PREDICTED)
-        axes.plot([rho, rho], [1e-3, rho], **theory.PREDICTED)
+        theory.draw_border(axes, [1e-3, 1e3], [rho, rho])
+        theory.draw_border(axes, [rho, rho], [1e-3, rho])
     if method == "sam-l2":  # κ = √2 ‖μ ∘ w‖/ρ is an ellipse
         angles = np.radians(np.linspace(0.01, 89.99, 200))
         for kappa, look in ((minor, {}), (major, {}), (minor + major, FASTER)):
             radius = kappa * rho / 2**0.5
-            axes.plot(radius * np.cos(angles) / minor, radius * np.sin(angles) / major, **theory.PREDICTED | look)
+            theory.draw_border(axes, radius * np.cos(angles) / minor, radius * np.sin(angles) / major, **look)
 
 
 KIND = DiagonalLimits

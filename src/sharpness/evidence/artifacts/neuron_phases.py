@@ -117,7 +117,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         spec = self.spec(study)
         style.title(drawing, "ηy² at the end: USAM keeps what ρ/η allows, SAM drifts to 0")
         rates, ratios = (sorted(data[name].unique()) for name in ("learning_rate", "ratio"))
-        top = max(2.0, float(data["share"].replace(np.inf, np.nan).max()))
+        top = _top(data)
         for index, law in enumerate(self.laws):
             axes = drawing.add_subplot(grid[0, index])
             cells = data[(data["law"] == law) & (data["loss"] == spec["losses"][0])]
@@ -153,7 +153,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         )
         left.plot(ratios, np.minimum(start, 4 / (1 + np.sqrt(1 + 8 * ratios))), **theory.PREDICTED)
         right.plot(times, drifted(start, np.sqrt(times), 1.0, 1), **theory.PREDICTED)
-        top = max(start, data["share"].replace(np.inf, np.nan).max())
+        top = _top(data)
         for axes, law, across in ((left, self.laws[0], "ratio"), (right, self.laws[1], "time")):
             for rate, cells in data[data["law"] == law].groupby("learning_rate"):
                 alpha = 1.0 if rate <= spec["small_rate"] else FADED
@@ -170,6 +170,11 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         left.set(xlabel="ρ/η", ylabel="ηy² at the end")
         right.set(xlabel="ηρ² × steps")
         right.tick_params(labelleft=False)
+
+
+def _top(cells: pd.DataFrame) -> float:
+    """The largest ηy² of the start and of the ends that did not diverge."""
+    return float(np.nanmax([cells["start"].max(), cells["share"].replace(np.inf, np.nan).max()]))
 
 
 def _times(cells: pd.DataFrame, spec: dict) -> pd.Series:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DIVERGED = 0.5  # a cell has diverged if this share of its draws has
 SOLVED = 1e-3  # and solved if its median loss is below this; the first is about the rank
+AT_START = {"linestyle": (0, (4, 2))}
 # A cell is shaded by log₁₀ of its loss, and darker than any loss where it diverges.
 LIGHTEST, DARKEST = -8, 2
 SHADES, DARK = ("#ffffff", "#8c8c8c"), "#404040"
@@ -129,10 +130,9 @@ class SensingBorders(theory.ShowsProblem, Figure):
             image = _draw_panel(axes, data[data["law"] == law], law)
         panels[0].set_ylabel("Step size η")
         drawing.colorbar(image, ax=panels, label="log₁₀ of the loss at the end", extend="both")
-        dashed = theory.PREDICTED | {"linestyle": (0, (4, 2))}
         lines = [
             Line2D([], [], **theory.PREDICTED, label="predicted at the solution"),
-            Line2D([], [], **dashed, label="predicted at the start"),
+            Line2D([], [], **theory.PREDICTED | AT_START, label="predicted at the start"),
         ]
         style.legend(drawing, lines[:1], lines[1:])
         return drawing
@@ -151,10 +151,9 @@ def _draw_panel(axes: "Axes", cells: pd.DataFrame, law: str) -> "AxesImage":
     axes.plot(columns, rows, **CROSS)
     fine = np.geomspace(radii[0] / 10, radii[-1] * 10, 200)
     across = _places(np.log(fine), np.log(radii))
-    for name, look in (("at_solution", "-"), ("at_start", (0, (4, 2)))):
+    for name, look in (("at_solution", {}), ("at_start", AT_START)):
         up = _places(_border(cells, name, law, fine), rates)
-        axes.plot(across, up, color="white", linewidth=2.4, zorder=2)
-        axes.plot(across, up, **theory.PREDICTED | {"linestyle": look})
+        theory.draw_border(axes, across, up, **look)
     axes.set(title=theory.LAWS[law], xlabel="Radius ρ", ylim=(-0.5, len(rates) - 0.5), xlim=(-0.5, len(radii) - 0.5))
     every = 1 + len(radii) // 5
     axes.set_xticks(range(0, len(radii), every), [f"{rho:g}" for rho in radii[::every]])
