@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import panel
 from sharpness.study import Study
 
@@ -45,8 +46,8 @@ class Edges(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         spec = self.spec(study)
         return (
-            f"{self.title}: full-batch descents on {spec['images']} digits, a tanh network with {spec['layers']} "
-            f"hidden layers of {spec['width']} units."
+            f"{self.title}: full-batch descents on {counted(spec['images'], 'digit')}, a tanh network with "
+            f"{counted(spec['layers'], 'hidden layer')} of {counted(spec['width'], 'unit')}."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:

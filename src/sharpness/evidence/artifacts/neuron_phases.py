@@ -9,6 +9,7 @@ import pandas as pd
 from sharpness.dynamics.neuron import drifted
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import Spots, scatter
 from sharpness.settings import require
 from sharpness.study import Study
@@ -81,8 +82,9 @@ class NeuronPhases(theory.ShowsProblem, Figure):
 
     def caption(self, study: Study) -> str:
         spec = self.spec(study)
+        starts, steps = counted(spec["starts"], "start"), counted(spec["steps"], "step")
         return (
-            f"{self.title}, medians over {spec['starts']} starts after {spec['steps']} steps. Above: ηy² over ρ and η "
+            f"{self.title}, medians over {starts} after {steps}. Above: ηy² over ρ and η "
             f"({spec['losses'][0]}). Below: both losses, USAM against ρ/η on min(ηλ₀, ηλ*), SAM against ηρ² times "
             "the steps on the solution of its drift, from the median start λ₀."
         )

@@ -11,6 +11,7 @@ from sharpness.dynamics.laws import AT_INFINITY
 from sharpness.dynamics.quadratic import edge
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import Spots, scatter
 from sharpness.settings import require
 from sharpness.study import Study
@@ -91,11 +92,11 @@ class SensingBorders(theory.ShowsProblem, Figure):
         }
 
     def caption(self, study: Study) -> str:
-        draws = self.spec(study)["draws"]
+        spec = self.spec(study)
+        draws, steps = counted(spec["draws"], "draw"), counted(spec["steps"], "step")
         return (
-            f"{self.title}: log₁₀ of the median loss over {draws} draws after {self.spec(study)['steps']} steps, × "
-            "where more than half of them diverge. Lines: what the largest Hessian eigenvalue predicts as the border "
-            "of stability, at the solution (solid) and at the start (dashed)."
+            f"{self.title}: log₁₀ of the median loss over {draws} after {steps}, × where more than half "
+            "of them diverge. Lines: what the largest Hessian eigenvalue predicts as the border of stability, at the solution (solid) and at the start (dashed)."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
@@ -109,7 +110,7 @@ class SensingBorders(theory.ShowsProblem, Figure):
             stops = [f"{theory.LAWS[law]}, ρ = {rho:g}, η = {rate:g}" for rho, rate in settings]
             borders = _border(cells, "at_solution", law, cells["rho"].to_numpy())
             text = [
-                f"{cell.loss:.2g}, {cell.diverged:.0%} of {cell.draws} draws diverge; "
+                f"{cell.loss:.2g}, {cell.diverged:.0%} of {counted(cell.draws, 'draw')} diverge; "
                 f"the border at the solution is η = {border:.3g}"
                 for cell, border in zip(cells.itertuples(), borders, strict=True)
             ]

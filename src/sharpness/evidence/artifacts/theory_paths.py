@@ -10,6 +10,7 @@ from sharpness.dynamics import neuron, quadratic
 from sharpness.dynamics.quadratic import edge
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import Spots, scatter
 from sharpness.jobs import Job
 from sharpness.settings import require
@@ -133,8 +134,9 @@ class TheoryPaths(Figure):
         first, second = self.quadratic, self.neuron
         return (
             f"{self.title}. Above: ½wᵀHw with eigenvalues {self.eigenvalues[0]:g} and {self.eigenvalues[1]:g}, η = "
-            f"{first.learning_rate:g}, {first.steps} steps. Below: L(x, y) = ℓ(xy), η = {second.learning_rate:g}, "
-            f"{second.steps} steps. Points: where each ends. × and +: where theory says that SAM and USAM end."
+            f"{first.learning_rate:g}, {counted(first.steps, 'step')}. Below: L(x, y) = ℓ(xy), η = "
+            f"{second.learning_rate:g}, {counted(second.steps, 'step')}. Points: where each ends. × and +: where "
+            "theory says that SAM and USAM end."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
