@@ -96,7 +96,8 @@ class SensingBorders(theory.ShowsProblem, Figure):
         draws, steps = counted(spec["draws"], "draw"), counted(spec["steps"], "step")
         return (
             f"{self.title}: log₁₀ of the median loss over {draws} after {steps}, × where more than half "
-            "of them diverge. Lines: what the largest Hessian eigenvalue predicts as the border of stability, at the solution (solid) and at the start (dashed)."
+            "of them diverge. Lines: what the largest Hessian eigenvalue predicts as the border of stability, "
+            "at the solution (solid) and at the start (dashed)."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
