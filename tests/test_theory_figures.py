@@ -57,7 +57,7 @@ def test_the_page_says_a_point_s_value_and_prediction_where_its_marker_is(study,
 
 
 SCATTERED = {
-    "figure6": lambda row: f"({row['x']:.4g}, {row['y']:.4g})",
+    "figure6": lambda row: f"({row['x']:.4g}, {row['y']:.4g})".replace("-", "−"),
     "figure9": lambda row: f"{row['share']:.3g} (predicted ",
     "figure10": lambda row: f"{row['loss']:.2g}, {row['diverged']:.0%} of {row['draws']} draws diverge; ",
     "figure14": lambda row: "as predicted" if row["error"] == 0 else "n",  # none, or not the predicted one

@@ -154,7 +154,7 @@ class TheoryPaths(Figure):
                 points = np.concatenate([path[["x", "y"]], np.reshape(predicted, (-1, 2))])
                 stops = [f"ρ = {rho:g}, step {step}" for step in path["step"]]
                 stops += [f"ρ = {rho:g}, predicted end"] * len(predicted)
-                text = [f"({x:.4g}, {y:.4g})" for x, y in points]
+                text = [f"({x:.4g}, {y:.4g})".replace("-", "−") for x, y in points]
                 groups.append(Spots(theory.LAWS[law], colours[law], points, stops, text))
             panels.append(scatter(drawing, axes, groups))
         return panels
