@@ -6,6 +6,9 @@ import re
 
 import pytest
 import theory
+from matplotlib.figure import Figure
+
+from sharpness.evidence import style
 
 HOVERS = {
     "figure7": ("loss at the end, ρ = ", "loss"),
@@ -105,9 +108,11 @@ def test_every_cell_of_the_neuron_is_in_view_as_a_point(study):
     assert [len(panel["x"]) for panel in panels[1::2]] == [len(cells[cells["law"] == law]) for law in ("usam", "sam")]
 
 
-def test_each_curve_is_switched_off_by_its_own_name(study):
-    figure = study.artifact("figure8")
-    figure.write(study)
-    [panel] = json.loads(figure.record("smoke").read_text(encoding="utf-8"))["hover"]
-    picture = figure.file("smoke", "svg").read_text(encoding="utf-8")
-    assert {f"curve{index}" for index in range(len(panel["series"]))} == set(re.findall(r'id="(curve\d+)-', picture))
+def test_two_curves_of_one_colour_are_switched_off_one_by_one():
+    drawing = Figure()
+    axes = drawing.subplots()
+    names = ["USAM, η = 0.1", "USAM, η = 0.3"]
+    for name in names:
+        axes.plot([0, 1], [0, 1], color=style.ORANGE, label=name)
+    style.name_curves(drawing, dict.fromkeys(names, style.ORANGE))
+    assert [line.get_gid() for line in axes.lines] == ["curve0-0", "curve1-1"]
