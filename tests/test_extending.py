@@ -117,7 +117,7 @@ def test_a_geometry_is_a_method_s_step(made, report):
 
 
 def test_a_data_set_is_what_the_runs_are_trained_on(made, report):
-    assert "Tiny scale: digits (8×8), 20 % of the training labels wrong, 1 epochs." in report["top"]
+    assert "Tiny scale: digits (8×8), 20 % of the training labels wrong, 1 epoch." in report["top"]
     for run in made.glob("results/tiny/training/*/run.json"):
         spec = json.loads(run.read_text(encoding="utf-8"))["spec"]
         assert (spec["dataset"], spec["dataset_noise"], spec["training_images"]) == ("noisy_digits", 0.2, 128)

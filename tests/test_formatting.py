@@ -173,6 +173,11 @@ def test_yes_and_no(value, text):
     assert formatting.yes_no(value) == text
 
 
+@pytest.mark.parametrize(("count", "text"), [(0, "0 epochs"), (1, "1 epoch"), (2, "2 epochs")])
+def test_a_single_thing_is_in_the_singular(count, text):
+    assert formatting.counted(count, "epoch") == text
+
+
 @given(st.sets(st.integers(1, 40), min_size=1))
 def test_job_numbers_are_written_as_ranges(numbers):
     order = {f"job{number}": None for number in range(1, 41)}

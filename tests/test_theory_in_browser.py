@@ -121,6 +121,28 @@ def test_the_plates_are_to_be_seen_and_nothing_moves_or_overflows(open_report, o
     assert page.evaluate("document.getAnimations().length") == 0
 
 
+def test_the_pointer_shows_the_cell_that_it_is_on(open_report, study):
+    page = open_report(DESKTOP)
+    image = page.locator("#figure10 img")
+    image.scroll_into_view_if_needed()
+    frame, padding = image.bounding_box(), image.evaluate("image => parseFloat(getComputedStyle(image).paddingLeft)")
+    [sam, usam] = json.loads(study.artifact("figure10").record(study.scale).read_text(encoding="utf-8"))["hover"]
+
+    for panel in (sam, usam):
+        [series] = panel["series"]
+        for x, y, title, text in zip(panel["x"], series["y"], panel["titles"], series["text"], strict=True):
+            across = frame["x"] + padding + x * (frame["width"] - 2 * padding)
+            down = frame["y"] + padding + y * (frame["height"] - 2 * padding)
+            page.mouse.move(across + 5, down - 5)
+            assert page.locator("#figure10 [role=status]").inner_text().split("\n") == [title, f"median loss: {text}"]
+
+
+@pytest.mark.parametrize(("name", "switches"), [("figure6", 3), ("figure9", 0), ("figure10", 0), ("figure14", 3)])
+def test_what_can_be_switched_off_has_a_switch(open_report, name, switches):
+    tools = open_report(DESKTOP).locator(f".tools[data-figure={name}]")
+    assert tools.get_by_role("group", name="Curves shown").get_by_role("button").count() == switches
+
+
 def test_without_javascript_the_figure_of_three_radii_stands_alone(open_report):
     page = open_report(WITHOUT_SCRIPT)
 

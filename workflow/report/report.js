@@ -105,7 +105,12 @@ function showValues(image, panels) {
       return x0 - 8 <= left && left <= x1 + 8 && y0 <= top && top <= y1;
     });
     if (!under) return show(panel, -1);
-    const distances = under.x.map((x) => Math.abs(place(x, 0)[0] - left));
+    const distances = under.x.map((x, at) => {
+      if (!under.scatter) return Math.abs(place(x, 0)[0] - left);
+      const point = under.series.find(({ y }) => y[at] !== null);
+      const [across, down] = place(x, point.y[at]);
+      return plot.hiddenCurves.has(point.label) ? Infinity : Math.hypot(across - left, down - top);
+    });
     show(under, distances.indexOf(Math.min(...distances)));
   }
 

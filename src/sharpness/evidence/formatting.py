@@ -115,6 +115,11 @@ def roman(number: int) -> str:
     return text
 
 
+def counted(count: int, noun: str) -> str:
+    """A count of things, such as "1 epoch" or "2 epochs"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def yes_no(value: bool | None) -> str:
     return {True: "yes", False: "no", None: Markdown.nothing}[value]
 
@@ -176,11 +181,11 @@ def _occasions(when: dict) -> str:
     match when:
         case {"every": k}:
             radius = f", with ρ × {when['scale']:g}" if "scale" in when else ""
-            return f" once in {k} steps{radius}"
+            return f" once in {counted(k, 'step')}{radius}"
         case {"last": share}:
             return f" in the last {100 * share:g} % of the steps"
         case {"after": steps}:
-            return f" after {steps} steps"
+            return f" after {counted(steps, 'step')}"
     return ""
 
 
@@ -207,5 +212,6 @@ def _is_missing(value: float | None) -> bool:
 MARKDOWN, LATEX = Markdown(), Latex()
 FILTERS = {
     **{name: getattr(MARKDOWN, name) for name in ("fixed", "signed", "spread", "short", "measured", "loss")},
-    **{function.__name__: function for function in (plain, code, yes_no, duration, memory, numbered, ascent, embedded)},
+    **{function.__name__: function for function in (plain, code, counted, yes_no, duration, memory, numbered)},
+    **{function.__name__: function for function in (ascent, embedded)},
 }

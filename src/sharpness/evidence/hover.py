@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,17 @@ class Series:
     text: list[str]
 
 
+@dataclass(frozen=True)
+class Spots:
+    """Points of a panel: their name and colour, where they are (n × 2), and what the page says above and of each."""
+
+    label: str
+    colour: str
+    points: np.ndarray
+    titles: list[str]
+    text: list[str]
+
+
 def panel(drawing: "Drawing", axes: "Axes", title: str, series: list[Series]) -> dict:
     """A panel of a figure whose layout is settled, with its curves.
 
@@ -32,21 +44,17 @@ def panel(drawing: "Drawing", axes: "Axes", title: str, series: list[Series]) ->
         and text by stop; all positions are fractions of the figure's width and height from its top left corner, None
         where there is no point.
     """
-    width, height = drawing.bbox.size
-    box = axes.get_window_extent()
+    box = _box(drawing, axes)
     stops = sorted(set().union(*(curve.points.index for curve in series)))
-    across = axes.transData.transform([(stop, 1) for stop in stops])[:, 0] / width
 
     def down(points: pd.Series) -> list[float | None]:
-        pixels = axes.transData.transform(np.column_stack([points.index, points]))[:, 1]
-        inside = dict(zip(points.index, np.clip(pixels, box.y0, box.y1), strict=True))
-        positions = [inside.get(stop, np.nan) for stop in stops]
-        return [round(1 - y / height, 4) if np.isfinite(y) else None for y in positions]
+        heights = _positions(drawing, axes, np.column_stack([points.index, points]))[:, 1]
+        inside = dict(zip(points.index, np.clip(heights, box[1], box[3]), strict=True))
+        return [_rounded(inside.get(stop, np.nan)) for stop in stops]
 
-    edges = (box.x0 / width, 1 - box.y1 / height, box.x1 / width, 1 - box.y0 / height)
     return {
-        "box": [round(float(edge), 4) for edge in edges],
-        "x": [round(float(x), 4) for x in across],
+        "box": box,
+        "x": [_rounded(x) for x, _ in _positions(drawing, axes, [(stop, 1) for stop in stops])],
         "titles": [f"{title}{stop:g}" for stop in stops],
         "series": [
             {
@@ -58,3 +66,51 @@ def panel(drawing: "Drawing", axes: "Axes", title: str, series: list[Series]) ->
             for curve in series
         ],
     }
+
+
+def scatter(drawing: "Drawing", axes: "Axes", groups: list[Spots]) -> dict:
+    """A panel of points anywhere, of which the page shows the one nearest to the pointer.
+
+    Returns:
+        As `panel`, with a stop for each point that is in view, and scatter, which is true.
+    """
+    box = _box(drawing, axes)
+    stops: list[tuple[int, float, float, str, str]] = []
+    for number, group in enumerate(groups):
+        positions = _positions(drawing, axes, group.points)
+        inside = ((positions >= box[:2]) & (positions <= box[2:])).all(axis=1)
+        stops += [
+            (number, x, y, title, text)
+            for (x, y), title, text, kept in zip(positions, group.titles, group.text, inside, strict=True)
+            if kept
+        ]
+    return {
+        "box": box,
+        "scatter": True,
+        "x": [_rounded(x) for _, x, *_ in stops],
+        "titles": [title for *_, title, _ in stops],
+        "series": [
+            {
+                "label": group.label,
+                "colour": group.colour,
+                "y": [_rounded(y) if own == number else None for own, _, y, *_ in stops],
+                "text": [text if own == number else None for own, *_, text in stops],
+            }
+            for number, group in enumerate(groups)
+        ],
+    }
+
+
+def _box(drawing: "Drawing", axes: "Axes") -> list[float]:
+    """Left, top, right and bottom of a panel, as fractions of the figure."""
+    (left, bottom), (right, top) = axes.get_window_extent().get_points() / drawing.bbox.size
+    return [round(float(edge), 4) for edge in (left, 1 - top, right, 1 - bottom)]
+
+
+def _positions(drawing: "Drawing", axes: "Axes", points: ArrayLike) -> np.ndarray:
+    """Points of the data (n × 2), as fractions of the figure from its top left corner."""
+    return np.array([0, 1]) + np.array([1, -1]) * axes.transData.transform(points) / drawing.bbox.size
+
+
+def _rounded(position: float) -> float | None:
+    return round(float(position), 4) if np.isfinite(position) else None

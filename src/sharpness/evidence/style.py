@@ -151,12 +151,14 @@ def settle(figure: Figure) -> None:
 
 
 def name_curves(figure: Figure, colours: dict[str, str]) -> None:
-    """Give all that has a curve's colour an id in the SVG, "curve0-…", by which the page switches that curve off."""
-    indices = {to_hex(colour): index for index, colour in enumerate(colours.values())}
+    """Give all that has a curve's label or colour an id in the SVG, "curve0-…", by which the page switches it off."""
+    by_label = {label: index for index, label in enumerate(colours)}
+    by_colour = {to_hex(colour): index for index, colour in enumerate(colours.values())}
     for number, artist in enumerate(artist for axes in figure.axes for artist in (*axes.lines, *axes.collections)):
         own = [artist.get_color()] if isinstance(artist, Line2D) else artist.get_facecolor()
-        if len(own) and to_hex(own[0]) in indices:
-            artist.set_gid(f"curve{indices[to_hex(own[0])]}-{number}")
+        index = by_label.get(artist.get_label(), by_colour.get(to_hex(own[0])) if len(own) else None)
+        if index is not None:
+            artist.set_gid(f"curve{index}-{number}")
 
 
 def save(figure: Figure, path: Path) -> None:

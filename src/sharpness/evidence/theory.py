@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
@@ -18,6 +19,7 @@ from sharpness.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 LAWS = titles.STEPS | {
@@ -118,6 +120,12 @@ def legend_keys(measured: str = "measured", predicted: str = "predicted") -> lis
     ]
 
 
+def draw_border(axes: "Axes", across: ArrayLike, up: ArrayLike, **look: object) -> None:
+    """Draw a predicted line through cells or points that it parts: on white, which sets it off from dark ones."""
+    axes.plot(across, up, color="white", linewidth=1.7, zorder=2)
+    axes.plot(across, up, **PREDICTED | look)
+
+
 def colours(laws: Sequence[str]) -> dict[str, str]:
     """The colour of each law: gradient descent has that of SGD."""
     from sharpness.evidence import style
@@ -129,7 +137,8 @@ def shades(values: list[float]) -> dict[float, str]:
     """A colour for each of some values, the larger the darker."""
     from sharpness.evidence import style
 
-    return style.shades(style.BLUE, values)
+    ramp = style.shades(style.BLUE, range(len(values)))  # by place: no value here is the study's main radius
+    return dict(zip(values, ramp.values(), strict=True))
 
 
 def rate_keys(rates: Sequence[float]) -> list["Artist"]:

@@ -1,6 +1,7 @@
 """What readers see in place of the study's own names."""
 
 from sharpness import registry
+from sharpness.evidence.formatting import counted
 from sharpness.labels import labelled
 from sharpness.networks import network_arguments
 from sharpness.study import Study
@@ -25,7 +26,9 @@ def method(study: Study, name: str, rho: float | None) -> str:
 
 def training(study: Study) -> str:
     """What every training run of the scale has in common."""
-    return f"{study.settings['dataset']['title']}, {study.settings['title']}, {study.settings['epochs']} epochs"
+    return (
+        f"{study.settings['dataset']['title']}, {study.settings['title']}, {counted(study.settings['epochs'], 'epoch')}"
+    )
 
 
 def sensing(study: Study, spec: dict) -> str:

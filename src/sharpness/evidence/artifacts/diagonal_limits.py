@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.hover import Spots, scatter
 from sharpness.settings import require
 from sharpness.study import Study
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 ENDS = {0: ("X", "collapse to 0"), 1: ("o", "end on the minor coordinate"), 2: ("s", "end on the major coordinate")}
+
+FASTER = {"linestyle": (0, (4, 2))}  # the border below which the minor coordinate is faster at first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +56,26 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
         mu = " and ".join(f"{value:g}" for value in spec["mu"])
         return (
             f"{self.title} on the diagonal network, by its first weights; the example's coordinates are {mu}, "
-            f"ρ = {spec['rho']:g}. Lines: the predicted borders. L2-SAM must collapse below the lower one and ends "
-            "on the major "
-            "coordinate above the upper one; below the dashed one its minor coordinate grows faster at first (hollow)."
+            f"ρ = {spec['rho']:g}. Lines: the predicted borders. L2-SAM must collapse below the lower one and ends on "
+            "the major coordinate above the upper one; below the dashed one its minor coordinate grows faster at "
+            "first (hollow)."
         )
+
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        """Where each start is, where it ends, and whether that was predicted."""
+        panels = []
+        for axes, method in zip(drawing.axes, dict.fromkeys(data["method"]), strict=True):
+            groups = []
+            for end, (_, name) in ENDS.items():
+                starts = data[(data["method"] == method) & (data["end"] == end)]
+                stops = [
+                    f"start ({minor:.4g}, {major:.4g})" for minor, major in zip(starts["w1"], starts["w2"], strict=True)
+                ]
+                right = np.where(starts["error"] == 0, "as predicted", "not as predicted")
+                text = np.where(starts["assumed"] == 1, right, "no prediction")
+                groups.append(Spots(name, _colours()[end], starts[["w1", "w2"]].to_numpy(), stops, list(text)))
+            panels.append(scatter(drawing, axes, groups))
+        return panels
 
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
@@ -69,7 +88,7 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
         panels = drawing.subplots(1, len(methods), sharex=True, sharey=True, squeeze=False)[0]
         spec = self.spec(study)
         style.title(drawing, "Where each start of the diagonal network ends")
-        colours = {0: "#333333", 1: style.ORANGE, 2: style.BLUE}
+        colours = _colours()
         for axes, method in zip(panels, methods, strict=True):
             starts = data[data["method"] == method]
             for end, (marker, _) in ENDS.items():
@@ -89,21 +108,30 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
             for end, (marker, name) in ENDS.items()
         ]
         hollow = {"color": colours[2], "marker": ENDS[2][0], "markerfacecolor": "white", "linestyle": "none"}
-        shown.append(Line2D([], [], **hollow, label="so too, the minor one leading first"))
-        style.legend(drawing, shown, theory.legend_keys(predicted="predicted border")[:1])
+        shown.append(Line2D([], [], **hollow, label="so too, the minor one faster at first"))
+        borders = [
+            Line2D([], [], **theory.PREDICTED, label="predicted border"),
+            Line2D([], [], **theory.PREDICTED | FASTER, label="below it the minor one is faster at first"),
+        ]
+        style.legend(drawing, shown, borders)
         return drawing
+
+
+def _colours() -> dict[int, str]:
+    from sharpness.evidence import style
+
+    return {0: "#333333", 1: style.ORANGE, 2: style.BLUE}
 
 
 def _draw_borders(axes: "Axes", method: str, minor: float, major: float, rho: float) -> None:
     if method == "sam-linf":
-        axes.plot([1e-3, 1e3], [rho, rho], **theory.PREDICTED)
-        axes.plot([rho, rho], [1e-3, rho], **theory.PREDICTED)
+        theory.draw_border(axes, [1e-3, 1e3], [rho, rho])
+        theory.draw_border(axes, [rho, rho], [1e-3, rho])
     if method == "sam-l2":  # κ = √2 ‖μ ∘ w‖/ρ is an ellipse
         angles = np.radians(np.linspace(0.01, 89.99, 200))
-        for kappa, look in ((minor, "-"), (major, "-"), (minor + major, (0, (4, 2)))):
+        for kappa, look in ((minor, {}), (major, {}), (minor + major, FASTER)):
             radius = kappa * rho / 2**0.5
-            axes.plot(radius * np.cos(angles) / minor, radius * np.sin(angles) / major,
-                      **theory.PREDICTED | {"linestyle": look})  # fmt: skip
+            theory.draw_border(axes, radius * np.cos(angles) / minor, radius * np.sin(angles) / major, **look)
 
 
 KIND = DiagonalLimits

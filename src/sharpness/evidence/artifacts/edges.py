@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import panel
 from sharpness.study import Study
 
@@ -45,9 +46,8 @@ class Edges(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         spec = self.spec(study)
         return (
-            f"{self.title}: full-batch descents on {spec['images']} digits, a tanh network with {spec['layers']} "
-            "hidden layers "
-            f"of {spec['width']} units."
+            f"{self.title}: full-batch descents on {counted(spec['images'], 'digit')}, a tanh network with "
+            f"{counted(spec['layers'], 'hidden layer')} of {counted(spec['width'], 'unit')}."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
@@ -79,14 +79,14 @@ class Edges(theory.ShowsProblem, Figure):
                 axes = panels[row, column]
                 path = data[(data["law"] == law) & (data["rho"] == rho) & (data["learning_rate"] == rate)]
                 axes.plot(path["step"], path["edge"], **theory.PREDICTED)
-                look = theory.MEASURED | {"markersize": 3, "markeredgewidth": 0.3, "markevery": max(len(path) // 17, 1)}
+                look = theory.MEASURED | {"markersize": 3, "markeredgewidth": 0.3, "markevery": max(len(path) // 10, 1)}
                 axes.plot(path["step"], path["eigenvalue"], color=colours[law], marker=markers[law], **look)
                 if row == 0:
                     axes.set_title(f"η = {rate:g}")
                 if row == len(rows) - 1:
                     axes.set_xlabel("Step")
             name = theory.LAWS[law] if rho else "GD"
-            panels[row, 0].set_ylabel(f"{name}, ρ = {rho:g}" if rho else name, fontsize=6.5)
+            panels[row, 0].set_ylabel(f"{name}\nρ = {rho:g}" if rho else name)
         panels[0, 0].set_yscale("log")
         style.frame(panels[0, 0], pd.concat([data["eigenvalue"], data["edge"]]), TICKS)
         shown = [

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import panel
 from sharpness.settings import require
 from sharpness.study import Study
@@ -64,8 +65,8 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         return (
             f"{self.title}, from a start of scale {self.scale:g} at ρ = {self.rho:g}: medians over "
-            f"{self.spec(study)['draws']} "
-            "draws. The line below is where the trace-flattest solution is, which is X* itself."
+            f"{counted(self.spec(study)['draws'], 'draw')}. The line below is where the trace-flattest solution is, "
+            "which is X* itself."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:

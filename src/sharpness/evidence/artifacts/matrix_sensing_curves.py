@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import titles
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import Series, panel
 from sharpness.evidence.sensing import ShowsSweep
 from sharpness.study import Study
@@ -30,7 +31,7 @@ class MatrixSensingCurves(ShowsSweep, Figure):
 
     def caption(self, study: Study) -> str:
         draws = study.problems[self.problem].spec["draws"]
-        return f"{self.title}: the loss before each step, median and range over {draws} draws."
+        return f"{self.title}: the loss before each step, median and range over {counted(draws, 'draw')}."
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """Each curve's median loss before the last step, and its lowest one."""
@@ -88,7 +89,7 @@ class MatrixSensingCurves(ShowsSweep, Figure):
         if losses.between(style.LOSS_TICKS[0], style.LOSS_CEILING).all():
             style.frame(panels[0], losses, style.LOSS_TICKS)
         keys = [
-            Line2D([], [], color=style.INK, label=f"median of {data['draws'].iloc[0]} draws"),
+            Line2D([], [], color=style.INK, label=f"median of {counted(data['draws'].iloc[0], 'draw')}"),
             Patch(color=style.INK, **style.BAND, label="range over draws"),
         ]
         if np.isinf(data["median"]).any():

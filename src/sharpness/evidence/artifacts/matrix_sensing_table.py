@@ -8,7 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import titles
 from sharpness.evidence.artifact import Content, Table
-from sharpness.evidence.formatting import LARGEST_LOSS, Markdown
+from sharpness.evidence.formatting import LARGEST_LOSS, Markdown, counted
 from sharpness.evidence.sensing import ShowsSweep
 from sharpness.settings import require
 from sharpness.study import Study
@@ -66,8 +66,8 @@ class MatrixSensingTable(ShowsSweep, Table):
             rows.append(cells)
         draws = study.problems[self.problem].spec["draws"]
         return Content(
-            caption=f"Matrix sensing: the loss before each step, median (and range) over {draws} draws, beside it the "
-            "published value, which is one draw.",
+            caption=f"Matrix sensing: the loss before each step, median (and range) over {counted(draws, 'draw')}, "
+            "beside it the published value, which is one draw.",
             note=form.text(self.setting(study)),
             header=[
                 form.text("ρ"),

@@ -9,6 +9,8 @@ import pandas as pd
 from sharpness.dynamics.neuron import drifted
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
+from sharpness.evidence.hover import Spots, scatter
 from sharpness.settings import require
 from sharpness.study import Study
 
@@ -80,12 +82,31 @@ class NeuronPhases(theory.ShowsProblem, Figure):
 
     def caption(self, study: Study) -> str:
         spec = self.spec(study)
+        starts, steps = counted(spec["starts"], "start"), counted(spec["steps"], "step")
         return (
-            f"{self.title}, medians over {spec['starts']} starts after {spec['steps']} steps. Above: ηy² over ρ and η "
+            f"{self.title}, medians over {starts} after {steps}. Above: ηy² over ρ and η "
             f"({spec['losses'][0]}). Below: both losses, USAM against ρ/η on min(ηλ₀, ηλ*), SAM against ηρ² times "
-            "the steps on "
-            "the solution of its drift, from the median start λ₀."
+            "the steps on the solution of its drift, from the median start λ₀."
         )
+
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        """Each cell of the maps, and each point below."""
+        first = self.spec(study)["losses"][0]
+        rates, ratios = (sorted(data[name].unique()) for name in ("learning_rate", "ratio"))
+        data = data.assign(
+            column=data["ratio"].map(ratios.index),
+            row=data["learning_rate"].map(rates.index),
+            time=_times(data, self.spec(study)),
+        )
+        panels = []
+        for index, law in enumerate(self.laws):
+            cells = data[data["law"] == law]
+            places = [(cells[cells["loss"] == first], "column", "row"), (cells, ("ratio", "time")[index], "share")]
+            panels += [
+                scatter(drawing, axes, [_spots(shown, law, shown[[across, up]])])
+                for axes, (shown, across, up) in zip(drawing.axes[index::2], places, strict=True)
+            ]
+        return panels
 
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
@@ -98,7 +119,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         spec = self.spec(study)
         style.title(drawing, "ηy² at the end: USAM keeps what ρ/η allows, SAM drifts to 0")
         rates, ratios = (sorted(data[name].unique()) for name in ("learning_rate", "ratio"))
-        top = max(2.0, float(data["share"].replace(np.inf, np.nan).max()))
+        top = _top(data)
         for index, law in enumerate(self.laws):
             axes = drawing.add_subplot(grid[0, index])
             cells = data[(data["law"] == law) & (data["loss"] == spec["losses"][0])]
@@ -128,11 +149,13 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         from sharpness.evidence import style
 
         start = data["start"].iloc[0]
-        ratios = np.geomspace(0.06, 50, 100)
+        data = data.assign(time=_times(data, spec))
+        ratios, times = (
+            np.geomspace(data[across].min() / 2, data[across].max() * 2, 100) for across in ("ratio", "time")
+        )
         left.plot(ratios, np.minimum(start, 4 / (1 + np.sqrt(1 + 8 * ratios))), **theory.PREDICTED)
-        times = np.geomspace(1e-3, 1e4, 100)
         right.plot(times, drifted(start, np.sqrt(times), 1.0, 1), **theory.PREDICTED)
-        data = data.assign(time=data["learning_rate"] * data["rho"] ** 2 * spec["steps"])
+        top = _top(data)
         for axes, law, across in ((left, self.laws[0], "ratio"), (right, self.laws[1], "time")):
             for rate, cells in data[data["law"] == law].groupby("learning_rate"):
                 alpha = 1.0 if rate <= spec["small_rate"] else FADED
@@ -142,10 +165,33 @@ class NeuronPhases(theory.ShowsProblem, Figure):
                     "alpha": alpha,
                 }
                 axes.plot(cells[across], cells["share"], **look, **theory.MEASURED)
-            axes.set(xscale="log", ylim=(-0.05, 1.25))
+            axes.set(xscale="log", ylim=(-0.04 * top, 1.04 * top))
+            axes.minorticks_off()
+        shown = sorted(data["ratio"].unique())
+        left.set_xticks(shown, [f"{ratio:g}" for ratio in shown])
         left.set(xlabel="ρ/η", ylabel="ηy² at the end")
-        right.set(xlabel="ηρ² × steps", xlim=(times[0], times[-1]))
+        right.set(xlabel="ηρ² × steps")
         right.tick_params(labelleft=False)
+
+
+def _top(cells: pd.DataFrame) -> float:
+    """The largest ηy² of the start and of the ends that did not diverge."""
+    return float(np.nanmax([cells["start"].max(), cells["share"].replace(np.inf, np.nan).max()]))
+
+
+def _times(cells: pd.DataFrame, spec: dict) -> pd.Series:
+    """What alone decides where SAM is by theory: ηρ² times the steps."""
+    return cells["learning_rate"] * cells["rho"] ** 2 * spec["steps"]
+
+
+def _spots(cells: pd.DataFrame, law: str, points: pd.DataFrame) -> Spots:
+    stops = [
+        f"{theory.LAWS[law]}, {loss}, ρ/η = {ratio:g}, η = {rate:g}"
+        for loss, ratio, rate in zip(cells["loss"], cells["ratio"], cells["learning_rate"], strict=True)
+    ]
+    predicted = cells["predicted"] * cells["learning_rate"]
+    text = [f"{share:.3g} (predicted {line:.3g})" for share, line in zip(cells["share"], predicted, strict=True)]
+    return Spots("ηy²", theory.colours([law])[law], points.to_numpy(), stops, text)
 
 
 KIND = NeuronPhases

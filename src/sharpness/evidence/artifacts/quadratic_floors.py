@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class QuadraticFloors(theory.ShowsProblem, Figure):
         return {"error": data["error"].max(), "cells": len(data), "starts": int(data["starts"].iloc[0])}
 
     def caption(self, study: Study) -> str:
-        return f"{self.title}: the median over {self.spec(study)['starts']} starts, and η²ρ²λ³/(2(2 − ηλ)²) as a line."
+        starts = counted(self.spec(study)["starts"], "start")
+        return f"{self.title}: the median over {starts}, and η²ρ²λ³/(2(2 − ηλ)²) as a line."
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
         return theory.hover_by_rate(drawing, data, "loss at the end, ρ = ")

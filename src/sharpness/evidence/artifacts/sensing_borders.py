@@ -5,26 +5,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sharpness.dynamics.laws import AT_INFINITY
 from sharpness.dynamics.quadratic import edge
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
+from sharpness.evidence.hover import Spots, scatter
 from sharpness.settings import require
 from sharpness.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+    from matplotlib.image import AxesImage
 
 DIVERGED = 0.5  # a cell has diverged if this share of its draws has
 SOLVED = 1e-3  # and solved if its median loss is below this; the first is about the rank
+AT_START = {"linestyle": (0, (4, 2))}
+# A cell is shaded by log₁₀ of its loss, and darker than any loss where it diverges.
+LIGHTEST, DARKEST = -8, 2
+SHADES, DARK = ("#ffffff", "#8c8c8c"), "#404040"
+CROSS = {"color": "white", "marker": "x", "markersize": 3.5, "linestyle": "none", "zorder": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SensingBorders(theory.ShowsProblem, Figure):
-    """A map for each law: shade and number are log₁₀ of the median loss, a cross a cell that diverges; lines are
-    borders.
+    """A map for each law: the shade is log₁₀ of the median loss, a cross is a cell that diverges; lines are borders.
 
     Attributes:
         laws: two of them.
@@ -84,14 +92,32 @@ class SensingBorders(theory.ShowsProblem, Figure):
         }
 
     def caption(self, study: Study) -> str:
-        draws = self.spec(study)["draws"]
+        spec = self.spec(study)
+        draws, steps = counted(spec["draws"], "draw"), counted(spec["steps"], "step")
         return (
-            f"{self.title}: log₁₀ of the median loss over {draws} draws after {self.spec(study)['steps']} steps, × "
-            "where more "
-            "than half of them diverge. Lines: what the largest Hessian eigenvalue predicts as the border of "
-            "stability, at "
-            "the solution (solid) and at the start (dashed)."
+            f"{self.title}: log₁₀ of the median loss over {draws} after {steps}, × where more than half "
+            "of them diverge. Lines: what the largest Hessian eigenvalue predicts as the border of stability, "
+            "at the solution (solid) and at the start (dashed)."
         )
+
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        """Each cell: its loss, the draws that diverge, and the predicted border at its radius."""
+        rates, radii = (sorted(data.loc[data["law"] != "gd", name].unique()) for name in ("learning_rate", "rho"))
+        panels = []
+        for axes, law in zip(drawing.axes[:2], self.laws, strict=True):
+            cells = data[data["law"] == law]
+            settings = cells[["rho", "learning_rate"]].to_numpy()
+            places = [(radii.index(rho), rates.index(rate)) for rho, rate in settings]
+            stops = [f"{theory.LAWS[law]}, ρ = {rho:g}, η = {rate:g}" for rho, rate in settings]
+            borders = _border(cells, "at_solution", law, cells["rho"].to_numpy())
+            text = [
+                f"{cell.loss:.2g}, {cell.diverged:.0%} of {counted(cell.draws, 'draw')} diverge; "
+                f"the border at the solution is η = {border:.3g}"
+                for cell, border in zip(cells.itertuples(), borders, strict=True)
+            ]
+            spots = Spots("median loss", theory.colours([law])[law], np.array(places), stops, text)
+            panels.append(scatter(drawing, axes, [spots]))
+        return panels
 
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
@@ -101,43 +127,54 @@ class SensingBorders(theory.ShowsProblem, Figure):
 
         drawing = Drawing(figsize=(style.COLUMN, 2.5), layout="constrained")
         panels = drawing.subplots(1, 2, sharey=True)
-        style.title(drawing, "Matrix sensing, log₁₀ of the loss at the end, × diverged")
+        style.title(drawing, "Matrix sensing: the loss at the end, × where it diverges")
         for axes, law in zip(panels, self.laws, strict=True):
-            _draw_panel(axes, data[data["law"] == law], law)
+            image = _draw_panel(axes, data[data["law"] == law], law)
         panels[0].set_ylabel("Step size η")
-        dashed = theory.PREDICTED | {"linestyle": (0, (4, 2))}
+        drawing.colorbar(image, ax=panels, label="log₁₀ of the loss at the end", extend="both")
         lines = [
-            Line2D([], [], **theory.PREDICTED, label="border, at the solution"),
-            Line2D([], [], **dashed, label="border, at the start"),
+            Line2D([], [], **theory.PREDICTED, label="predicted at the solution"),
+            Line2D([], [], **theory.PREDICTED | AT_START, label="predicted at the start"),
         ]
         style.legend(drawing, lines[:1], lines[1:])
         return drawing
 
 
-def _draw_panel(axes: "Axes", cells: pd.DataFrame, law: str) -> None:
+def _draw_panel(axes: "Axes", cells: pd.DataFrame, law: str) -> "AxesImage":
+    from matplotlib.colors import LinearSegmentedColormap
+
     rates, radii = (sorted(cells[name].unique()) for name in ("learning_rate", "rho"))
     cells = cells.assign(log=np.log10(cells["loss"].where(cells["diverged"] <= DIVERGED)))
     values = cells.pivot(index="learning_rate", columns="rho", values="log").loc[rates, radii].to_numpy()
-    axes.imshow(values, origin="lower", aspect="auto", cmap="Greys", vmin=-9, vmax=2.5)
-    for row, column in np.ndindex(values.shape):
-        value = values[row, column]
-        text = "×" if np.isnan(value) else f"{value:.0f}".replace("-", "−").replace("−0", "0")
-        tone = "white" if value > -2 else "black"
-        axes.text(column, row, text, ha="center", va="center", fontsize=6, color=tone)
-    # Positions on the maps' axes, which count cells: radii and rates between two cells are placed by their logarithms.
-    fine = np.geomspace(radii[0], radii[-1], 60)
-    across = np.interp(np.log(fine), np.log(radii), range(len(radii)))
-    for name, look in (("at_solution", "-"), ("at_start", (0, (4, 2)))):
-        eigenvalue = cells[name].median()
-        border = 2 / (eigenvalue * (1 + fine * AT_INFINITY[law] * eigenvalue))
-        up = np.interp(border, rates, range(len(rates)), left=-1, right=len(rates))
-        axes.plot(across, up, color="white", linewidth=2.4, zorder=2)
-        axes.plot(across, up, **theory.PREDICTED | {"linestyle": look})
+    shades = LinearSegmentedColormap.from_list("loss", SHADES)
+    image = axes.imshow(values, origin="lower", aspect="auto", cmap=shades, vmin=LIGHTEST, vmax=DARKEST)
+    axes.set_facecolor(DARK)
+    rows, columns = np.nonzero(np.isnan(values))
+    axes.plot(columns, rows, **CROSS)
+    fine = np.geomspace(radii[0] / 10, radii[-1] * 10, 200)
+    across = _places(np.log(fine), np.log(radii))
+    for name, look in (("at_solution", {}), ("at_start", AT_START)):
+        up = _places(_border(cells, name, law, fine), rates)
+        theory.draw_border(axes, across, up, **look)
     axes.set(title=theory.LAWS[law], xlabel="Radius ρ", ylim=(-0.5, len(rates) - 0.5), xlim=(-0.5, len(radii) - 0.5))
-    axes.set_xticks(range(len(radii)), [f"{rho:g}".lstrip("0") or "0" for rho in radii], fontsize=6)
+    every = 1 + len(radii) // 5
+    axes.set_xticks(range(0, len(radii), every), [f"{rho:g}" for rho in radii[::every]])
     axes.set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
     axes.grid(visible=False)
     axes.tick_params(length=0)
+    return image
+
+
+def _places(values: np.ndarray, grid: ArrayLike) -> np.ndarray:
+    """Positions on a map's axis, which counts the cells of a grid: linear between two cells, and one cell beyond."""
+    wider = np.pad(grid, 1, mode="reflect", reflect_type="odd")
+    return np.interp(values, wider, np.arange(len(wider)) - 1)
+
+
+def _border(cells: pd.DataFrame, place: str, law: str, rho: np.ndarray) -> np.ndarray:
+    """The largest stable step size at each radius, by the median of the largest eigenvalues at a place."""
+    eigenvalue = cells[place].median()
+    return 2 / (eigenvalue * (1 + rho * AT_INFINITY[law] * eigenvalue))
 
 
 KIND = SensingBorders

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
 from sharpness.study import Study
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ class SensingFloors(theory.ShowsProblem, Figure):
         }
 
     def caption(self, study: Study) -> str:
+        draws = counted(self.spec(study)["draws"], "draw")
         return (
-            f"{self.title}, median and quartiles over {self.spec(study)['draws']} draws, and the quadratic's floor "
-            "at the "
-            "largest Hessian eigenvalue of the solution as a line: nothing is fitted."
+            f"{self.title}, median and quartiles over {draws}, and the quadratic's floor "
+            "at the largest Hessian eigenvalue of the solution as a line: nothing is fitted."
         )
 
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:

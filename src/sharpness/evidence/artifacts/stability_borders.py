@@ -48,9 +48,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
     def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
         colours = theory.colours(self.laws)
         series = [
-            theory.hover_curve(
-                f"{theory.LAWS[law]}, η = {rate:g}", colours[law], points, "rho", "eigenvalue", "predicted"
-            )
+            theory.hover_curve(_name(law, rate), colours[law], points, "rho", "eigenvalue", "predicted")
             for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False)
         ]
         return [panel(drawing, drawing.axes[0], "largest eigenvalue, ρ = ", series)]
@@ -69,7 +67,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
         for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False):
             look = {"color": colours[law], "marker": style.MARKERS[self.laws.index(law)], **theory.MEASURED}
             axes.plot(rho, [border(law, radius, rate) for radius in rho], **theory.PREDICTED)
-            axes.plot(points["rho"], points["eigenvalue"], **look)
+            axes.plot(points["rho"], points["eigenvalue"], label=_name(law, rate), **look)
             if law == self.laws[0]:
                 end = points.iloc[-1]
                 axes.annotate(f"η = {rate:g}", (end["rho"], end["predicted"]), (4, -2), textcoords="offset points",
@@ -84,6 +82,10 @@ class StabilityBorders(theory.ShowsProblem, Figure):
         ]
         style.legend(drawing, shown, theory.legend_keys()[:1])
         return drawing
+
+
+def _name(law: str, rate: float) -> str:
+    return f"{theory.LAWS[law]}, η = {rate:g}"
 
 
 KIND = StabilityBorders

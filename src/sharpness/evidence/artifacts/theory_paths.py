@@ -10,6 +10,8 @@ from sharpness.dynamics import neuron, quadratic
 from sharpness.dynamics.quadratic import edge
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.formatting import counted
+from sharpness.evidence.hover import Spots, scatter
 from sharpness.jobs import Job
 from sharpness.settings import require
 from sharpness.study import Study
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 METHODS = ("gd", "usam", "sam")
 # Of a path the first points are drawn, and then one in an odd number of them, which shows both sides of a cycle.
 FIRST, EVERY = 50, 9
+LAST = 3  # points of a path, among them both sides of a cycle
 STYLES = {"gd": (0, (1, 1.2)), "usam": (0, (4, 1.5)), "sam": "-"}
 
 
@@ -76,7 +79,7 @@ class TheoryPaths(Figure):
     def data(self, study: Study) -> pd.DataFrame:
         """The columns problem, law, learning_rate, rho, step, x, y (the quadratic's w₁, w₂), for the steps drawn."""
         frames = []
-        for problem, plane in (("quadratic", self.quadratic), ("neuron", self.neuron)):
+        for problem, plane in self._planes():
             for rho in plane.rho:
                 for law in METHODS:
                     path = self._path(problem, plane, law, rho)
@@ -85,6 +88,9 @@ class TheoryPaths(Figure):
                     steps = frame["step"]
                     frames.append(frame[(steps < FIRST) | (steps % EVERY == 0) | (steps == plane.steps)])
         return pd.concat(frames, ignore_index=True)
+
+    def _planes(self) -> tuple[tuple[str, Plane], ...]:
+        return ("quadratic", self.quadratic), ("neuron", self.neuron)
 
     def _path(self, problem: str, plane: Plane, law: str, rho: float) -> np.ndarray:
         points = [np.array([plane.start])]
@@ -109,7 +115,7 @@ class TheoryPaths(Figure):
             "neuron": phases[phases["law"].isin(METHODS)].groupby(by)["share"].median(),
         }
         plates = {}
-        for problem, plane in (("quadratic", self.quadratic), ("neuron", self.neuron)):
+        for problem, plane in self._planes():
             rates = sorted(cells[problem].index.unique("learning_rate"))
             plates[problem] = {
                 "rate": plane.learning_rate,
@@ -128,9 +134,30 @@ class TheoryPaths(Figure):
         first, second = self.quadratic, self.neuron
         return (
             f"{self.title}. Above: ½wᵀHw with eigenvalues {self.eigenvalues[0]:g} and {self.eigenvalues[1]:g}, η = "
-            f"{first.learning_rate:g}, {first.steps} steps. Below: L(x, y) = ℓ(xy), η = {second.learning_rate:g}, "
-            f"{second.steps} steps. × and +: where theory says that SAM and USAM end."
+            f"{first.learning_rate:g}, {counted(first.steps, 'step')}. Below: L(x, y) = ℓ(xy), η = "
+            f"{second.learning_rate:g}, {counted(second.steps, 'step')}. Points: where each ends. × and +: where "
+            "theory says that SAM and USAM end."
         )
+
+    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+        """Where each path is at its first steps and at the last one, and its predicted end."""
+        colours = theory.colours(METHODS)
+        places = [(problem, plane, rho) for problem, plane in self._planes() for rho in plane.rho]
+        data = data[(data["step"] < FIRST) | (data["step"] == data.groupby("problem")["step"].transform("max"))]
+        panels = []
+        for axes, (problem, plane, rho) in zip(drawing.axes, places, strict=True):
+            ends = self._ends(problem, plane, rho)
+            groups = []
+            for law in METHODS:
+                path = data[(data["problem"] == problem) & (data["rho"] == rho) & (data["law"] == law)]
+                predicted = ends.get(law, [])
+                points = np.concatenate([path[["x", "y"]], np.reshape(predicted, (-1, 2))])
+                stops = [f"ρ = {rho:g}, step {step}" for step in path["step"]]
+                stops += [f"ρ = {rho:g}, predicted end"] * len(predicted)
+                text = [f"({x:.4g}, {y:.4g})".replace("-", "−") for x, y in points]
+                groups.append(Spots(theory.LAWS[law], colours[law], points, stops, text))
+            panels.append(scatter(drawing, axes, groups))
+        return panels
 
     def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
         from matplotlib.figure import Figure as Drawing
@@ -140,29 +167,37 @@ class TheoryPaths(Figure):
 
         drawing = Drawing(figsize=(style.COLUMN, 3.3), layout="constrained")
         panels = drawing.subplots(2, 3, sharex="row", sharey="row")
-        style.title(drawing, "Paths of gradient descent, USAM and SAM, and their predicted ends")
-        colours = style.METHOD_COLOURS | {"gd": style.METHOD_COLOURS["sgd"]}
+        style.title(drawing, "Paths of three methods, their ends (points) and the predicted ends")
+        colours = theory.colours(METHODS)
         marks = {"sam": "x", "usam": "+"}
-        cross = {"color": "black", "markersize": 6, "markeredgewidth": 1.1, "linestyle": "none", "zorder": 4}
-        for row, (problem, plane) in zip(panels, (("quadratic", self.quadratic), ("neuron", self.neuron)), strict=True):
+        points = {
+            law: theory.MEASURED | {"marker": marker, "zorder": 4}
+            for law, marker in zip(METHODS, style.MARKERS, strict=False)
+        }
+        cross = {"color": "black", "markersize": 8, "markeredgewidth": 0.8, "linestyle": "none", "zorder": 3}
+        for row, (problem, plane) in zip(panels, self._planes(), strict=True):
             reach = 1.25 * np.abs(plane.start)
             for axes, rho in zip(row, plane.rho, strict=True):
-                for law in METHODS:
+                for law in reversed(METHODS):  # SAM's path is the longest, and would hide the others
                     path = data[(data["problem"] == problem) & (data["rho"] == rho) & (data["law"] == law)]
                     inside = path[(path["x"].abs() < 3 * reach[0]) & (path["y"].abs() < 3 * reach[1])]
                     axes.plot(inside["x"], inside["y"], color=colours[law], linestyle=STYLES[law], linewidth=0.7)
-                for law, points in self._ends(problem, plane, rho).items():
-                    axes.plot(*zip(*points, strict=True), marker=marks[law], **cross)
+                    axes.plot(path["x"].tail(LAST), path["y"].tail(LAST), color=colours[law], **points[law])
+                for law, ends in self._ends(problem, plane, rho).items():
+                    axes.plot(*zip(*ends, strict=True), marker=marks[law], **cross)
                 axes.set(xlim=(-1.15 * reach[0], 1.15 * reach[0]), title=f"ρ = {rho:g}")
-                axes.set_ylim(*((-0.35 * reach[1], 1.1 * reach[1])))
+                axes.set_ylim(-0.15 * reach[1], 0.92 * reach[1])
             row[0].set(ylabel="w₂" if problem == "quadratic" else "y")
-            row[1].set_xlabel("w₁" if problem == "quadratic" else "x")
-        shown = [Line2D([], [], color=colours[law], linestyle=STYLES[law], label=theory.LAWS[law]) for law in METHODS]
-        ends = [
+            row[1].set_xlabel("w₁, on the quadratic" if problem == "quadratic" else "x, on the single neuron")
+        shown = [
+            Line2D([], [], color=colours[law], label=theory.LAWS[law], **points[law] | {"linestyle": STYLES[law]})
+            for law in METHODS
+        ]
+        predicted = [
             Line2D([], [], marker=mark, **cross, label=f"predicted end of {theory.LAWS[law]}")
             for law, mark in marks.items()
         ]
-        style.legend(drawing, shown, ends)
+        style.legend(drawing, shown, predicted)
         return drawing
 
     def _ends(self, problem: str, plane: Plane, rho: float) -> dict[str, list[tuple[float, float]]]:

@@ -10,6 +10,7 @@ from sharpness import paths, records, registry
 from sharpness.datasets import known_shape
 from sharpness.errors import UserError
 from sharpness.evidence import titles
+from sharpness.evidence.formatting import counted
 from sharpness.evidence.report.page_one import by_scale, sam_against_sgd
 from sharpness.evidence.runs import read_problem
 from sharpness.evidence.theory import LAWS
@@ -59,7 +60,7 @@ def read_context(study: Study) -> dict:
 def badge(study: Study) -> dict:
     """What a reader must know of the scale before anything else: scale, text, and warning or note as its tone."""
     scale, epochs = study.settings["title"], study.settings["epochs"]
-    trained = f"{scale[0].upper()}{scale[1:]}: {study.settings['dataset']['title']}, {epochs} epochs."
+    trained = f"{scale[0].upper()}{scale[1:]}: {study.settings['dataset']['title']}, {counted(epochs, 'epoch')}."
     if epochs < FEWEST_EPOCHS:
         text, tone = f"{trained} This shows that the pipeline works; it says nothing about the methods.", "warning"
     elif study.scale != ORIGINAL:
