@@ -18,7 +18,7 @@ test: .venv/.complete    ## lint, check types and run every test
 	snakefmt --check Snakefile workflow
 	mypy
 	snakemake --lint
-	pytest
+	pytest -n auto --dist loadfile
 
 test-faults: .venv/.complete    ## 52 kills at random instants, and the same results in the end
 	pytest tests/faults.py
