@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from optim_networks import SGD, assert_same_bits, backward, flat, network, param
 from torch import nn
 from torch.optim import lr_scheduler
 
-from sharpness.optim import SAM, Every
+from sharpness.optim import SAM, Every, diagnose
 
 torch.set_num_threads(1)
 
@@ -87,18 +88,19 @@ class TestLoadedByItself:
         plain.load_state_dict(optimizer.state_dict())
 
 
-@pytest.mark.parametrize("load", [False, True])
-def test_a_group_that_is_added_to_the_base_optimizer_gets_sams_settings(load):
+@pytest.mark.parametrize("then", ["step", "load", "diagnose"])
+def test_a_group_that_is_added_to_the_base_optimizer_gets_sams_settings(then):
     model, head = network(torch.float64), nn.Parameter(torch.ones(2, dtype=torch.float64))
     optimizer = SAM(model.parameters(), torch.optim.SGD, rho=0.5, **SGD)
     train(model, optimizer, range(2))
     optimizer.base_optimizer.add_param_group({"params": [head], "lr": 0.01})
-    if load:
+    if then == "load":
         optimizer.load_state_dict(optimizer.state_dict())
     backward(model)
     head.sum().backward()
     gradients = [weight.grad.flatten() for weight in (*model.parameters(), head)]
-    optimizer.first_step()
+    with diagnose(optimizer) if then == "diagnose" else nullcontext():
+        optimizer.first_step()
     moved = head.detach() - 1.0
     torch.testing.assert_close(moved, 0.5 * gradients[-1] / torch.cat(gradients).norm())
 

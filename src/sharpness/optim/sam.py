@@ -84,7 +84,7 @@ class SAM(Optimizer):
             raise TypeError("base_optimizer: this is an optimizer, not the class of one; use SAM.wrap(optimizer, ...)")
         ball = dict(zip(BALL, (rho, adaptive, p, geometry, eta, normalization), strict=True))
         check_group(ball)
-        self.when, self.steps = when, 0
+        self.when, self.steps, self._steps_after = when, 0, 0
         self._perturb = perturb
         self._copies = Copies()
         super().__init__(params, {**ball, **base_kwargs})
@@ -255,7 +255,7 @@ class SAM(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copying and pickling keep; torch's optimizers keep their groups and state alone."""
-        own = ("base_optimizer", "when", "steps", "_perturb", "_copies")
+        own = ("base_optimizer", "when", "steps", "_steps_after", "_perturb", "_copies")
         return super().__getstate__() | {name: getattr(self, name) for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
