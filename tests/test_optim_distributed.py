@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.optim import ZeroRedundancyOptimizer
@@ -165,6 +166,8 @@ def scenarios(rank: int) -> dict:
     found["copied"] = sum(copy.numel() for copy in optimizer._copies._of.values())
     found["owned"] = sum(tensor.numel() for tensor in before)
 
+    found["resumed"] = resumed(rank)
+
     found["refused"] = []
     for use_orig_params in (False, True):
         flat = FullyShardedDataParallel(network(), device_id=torch.device("cpu"), use_orig_params=use_orig_params)
@@ -173,6 +176,22 @@ def scenarios(rank: int) -> dict:
         except ValueError as error:
             found["refused"].append(str(error))
     return found
+
+
+def resumed(rank: int) -> bool:
+    """Whether a sharded run that torch.distributed.checkpoint's functions carry over goes on bit for bit."""
+    model = shard(network())
+    optimizer = optimizer_of(model, BALLS["every-second"])
+    train(model, optimizer, lambda step: part(step, rank))
+    model_state, state = copy.deepcopy(get_state_dict(model, optimizer.base_optimizer))
+    other = shard(network())
+    its = SAM(other.named_parameters(), torch.optim.SGD, when=Every(2), lr=7.0)
+    set_state_dict(other, its.base_optimizer, model_state_dict=model_state, optim_state_dict=state)
+    its.steps = optimizer.steps
+    for net, sam in ((model, optimizer), (other, its)):
+        train(net, sam, lambda step: part(STEPS + step, rank))
+    pairs = zip(model.parameters(), other.parameters(), strict=True)
+    return its.steps == 2 * STEPS and all(torch.equal(a.to_local(), b.to_local()) for a, b in pairs)
 
 
 def run(rank: int, port: int, folder: str) -> None:
@@ -261,6 +280,10 @@ def test_shards_are_copied_alone_and_come_back_bit_for_bit(left_by):
         assert left["back"]
         assert left["copied"] == left["owned"] < whole
     assert sum(left["owned"] for left in left_by) == whole
+
+
+def test_a_sharded_run_is_saved_and_loaded_by_torchs_functions(left_by):
+    assert all(left["resumed"] for left in left_by)
 
 
 def test_the_older_sharding_is_refused_in_one_line(left_by):

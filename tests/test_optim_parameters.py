@@ -94,6 +94,47 @@ class TestParameters:
         optimizer.first_step()
         assert (encoder.weight - before).norm().item() == pytest.approx(0.5)
 
+    def test_a_recurrent_network_with_a_tied_head_and_unused_weights_takes_the_steps_by_hand(self):
+        class Recurrent(nn.Module):
+            def __init__(self):
+                super().__init__()
+                torch.manual_seed(0)
+                self.layers, self.out = nn.GRU(3, 4, num_layers=2, batch_first=True), nn.Linear(4, 4, bias=False)
+                self.head, self.unused = nn.Linear(4, 4), nn.Linear(2, 2)
+                self.head.weight = self.out.weight
+                self.double()
+
+            def backward(self, step):
+                generator = torch.Generator().manual_seed(step)
+                inputs = torch.randn(6, 5, 3, generator=generator, dtype=torch.float64)
+                self.head(torch.tanh(self.out(self.layers(inputs)[0]))).square().mean().backward()
+
+        model, by_hand = Recurrent(), Recurrent()
+        optimizer = SAM(model.parameters(), torch.optim.SGD, rho=0.2, lr=0.1, momentum=0.9)
+        plain = torch.optim.SGD(by_hand.parameters(), lr=0.1, momentum=0.9)
+        for step in range(20):
+            model.backward(step)
+            optimizer.step(lambda step=step: model.backward(step))
+            optimizer.zero_grad()
+
+            by_hand.backward(step)
+            used = [weight for weight in by_hand.parameters() if weight.grad is not None]
+            before = [weight.detach().clone() for weight in used]
+            norm = math.sqrt(sum(weight.grad.square().sum().item() for weight in used)) + 1e-12
+            with torch.no_grad():
+                for weight in used:
+                    weight += 0.2 * weight.grad / norm
+            plain.zero_grad()
+            by_hand.backward(step)
+            with torch.no_grad():
+                for weight, was in zip(used, before, strict=True):
+                    weight.copy_(was)
+            plain.step()
+            plain.zero_grad()
+        for (name, weight), other in zip(model.named_parameters(), by_hand.parameters(), strict=True):
+            assert (weight - other).abs().max() <= 1e-12 * other.abs().max(), name
+            assert torch.equal(weight, dict(Recurrent().named_parameters())[name]) is name.startswith("unused")
+
     def test_groups_without_parameters_change_nothing(self):
         weight = parameter(1.0)
         optimizer = SAM([{"params": []}, {"params": [weight]}], torch.optim.SGD, rho=0.5, lr=0.1)

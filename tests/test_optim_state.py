@@ -31,12 +31,34 @@ def test_copies_are_reused_and_stay_out_of_the_state_dict():
     assert all(set(state) == {"momentum_buffer"} for state in optimizer.state_dict()["state"].values())
 
 
+class Averaging(torch.optim.Optimizer):
+    """In the manner of schedule-free optimizers: the gradient is taken between a sequence and its mean."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr, "beta": 0.9, "steps_so_far": 0})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["steps_so_far"] += 1
+            for weight in group["params"]:
+                state = self.state[weight]
+                ahead, mean = (state.setdefault(name, weight.detach().clone()) for name in ("ahead", "mean"))
+                ahead.sub_(weight.grad, alpha=group["lr"])
+                mean.lerp_(ahead, 1 / group["steps_so_far"])
+                weight.copy_(ahead.lerp(mean, group["beta"]))
+
+
 @pytest.mark.parametrize(
     ("base", "settings"),
     [
         (torch.optim.SGD, SGD),
         (torch.optim.AdamW, {"lr": 1e-2, "weight_decay": 0.1}),
         (torch.optim.RMSprop, {"lr": 1e-3, "momentum": 0.9}),
+        (torch.optim.AdamW, {"lr": 1e-2, "fused": True}),
+        (torch.optim.NAdam, {"lr": 1e-2, "foreach": True}),
+        (torch.optim.Adafactor, {"lr": 1e-2}),
+        (Averaging, {"lr": 1e-2}),
     ],
 )
 class TestAroundAnyBaseOptimizer:

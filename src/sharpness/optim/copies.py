@@ -21,7 +21,13 @@ class Copies:
         return self._held is not None
 
     def take(self, moves: Iterable[Move]) -> None:
-        """Copy the weights that are about to move."""
+        """Copy the weights that are about to move.
+
+        Raises:
+            RuntimeError: Inference mode is on; copies made in it could not be written again outside.
+        """
+        if torch.is_inference_mode_enabled():
+            raise RuntimeError("first_step: inference mode has no second gradient; step outside it")
         weights, copies = [], []
         for move in moves:
             for parameter, weight in zip(move.parameters, move.weights, strict=True):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from sharpness.optim.base import settle
 from sharpness.optim.groups import moves_of
 from sharpness.optim.passes import Passes
 from sharpness.optim.sam import SAM
@@ -88,6 +89,7 @@ class Diagnosis:
     def _first_step(self, zero_grad: bool = False) -> None:
         optimizer = self._optimizer
         with torch.no_grad():
+            settle(optimizer.param_groups, optimizer.defaults, optimizer._perturb)
             moves = moves_of(optimizer.param_groups, radius_factor(optimizer.when, optimizer.steps))
             parameters = [parameter for move in moves for parameter in move.parameters]
             wanted = [direction.double() * move.factor for move in moves for direction in move.directions]

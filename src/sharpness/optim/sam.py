@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from sharpness.optim.base import check_base, drop_old_gradients, keep_settings, plain_groups, settle, with_groups
 from sharpness.optim.copies import Copies
-from sharpness.optim.groups import BALL, Group, Perturb, Settings, check_group, check_parameters, moves_of, perturbed
+from sharpness.optim.groups import BALL, Group, Perturb, Settings, check_group, check_parameters, moves_of
 from sharpness.optim.when import When, radius_factor
 
 
@@ -79,32 +80,34 @@ class SAM(Optimizer):
         when: When | None = None,
         **base_kwargs: Any,
     ) -> None:
+        if isinstance(base_optimizer, Optimizer):
+            raise TypeError("base_optimizer: this is an optimizer, not the class of one; use SAM.wrap(optimizer, ...)")
         ball = dict(zip(BALL, (rho, adaptive, p, geometry, eta, normalization), strict=True))
         check_group(ball)
-        self.when, self.steps = when, 0
+        self.when, self.steps, self._steps_after = when, 0, 0
         self._perturb = perturb
         self._copies = Copies()
         super().__init__(params, {**ball, **base_kwargs})
         if not any(any(group["perturbed"]) for group in self.param_groups):
             raise ValueError("perturb: none of the parameters is chosen; name some that are there")
         base = base_optimizer(self.param_groups, **base_kwargs)
-        _check_base(base)
+        check_base(base)
         self._hold(base)
         self.defaults = {**base.defaults, **self.defaults}
 
     @classmethod
     def wrap(cls, optimizer: Optimizer, **settings: Unpack[Settings]) -> Self:
-        """SAM around an optimizer that exists, whose groups and state it shares.
+        """SAM around an optimizer that exists, whose groups and state it shares; an earlier SAM's settings are dropped.
 
         Args:
             optimizer: The optimizer that steps.
             **settings: SAM's own arguments: rho, adaptive, p, geometry, eta, normalization, perturb, when.
 
         Raises:
-            ValueError: As for the constructor.
+            ValueError: As for the constructor; the optimizer is as it was then.
         """
-        _check_base(optimizer)
-        return cls(optimizer.param_groups, lambda groups: optimizer, **settings)
+        check_base(optimizer)
+        return cls(plain_groups(optimizer), lambda groups: with_groups(optimizer, groups), **settings)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group, which may have settings of its own.
@@ -115,16 +118,12 @@ class SAM(Optimizer):
         if not isinstance(param_group["params"], Tensor | set):  # a set is torch's to refuse
             param_group["params"] = list(param_group["params"])
             check_parameters(param_group["params"])
-        for key in BALL:
-            param_group.setdefault(key, self.defaults[key])
-        perturb = param_group.pop("perturb", self._perturb)
         if "base_optimizer" in self.__dict__:  # whose class may have more to do
             self.base_optimizer.add_param_group(param_group)
         else:
             super().add_param_group(param_group)
         try:
-            check_group(param_group)
-            param_group["perturbed"] = perturbed(param_group, perturb)
+            settle(self.param_groups, self.defaults, self._perturb)
         except Exception:
             self.param_groups.pop()
             raise
@@ -142,8 +141,8 @@ class SAM(Optimizer):
         """Move the weights to w + ε. Call it after the first backward pass.
 
         Raises:
-            RuntimeError: The weights are at w + ε already, this step is a plain one, no parameter has a gradient, or
-                one that is to be perturbed is sparse, complex or on another device than the others.
+            RuntimeError: The weights are at w + ε already, this step is a plain one, inference mode is on, no parameter
+                has a gradient, or one to be perturbed is sparse, complex or on another device than the others.
             ValueError: A group's settings are outside the family.
         """
         if self._copies.held:
@@ -151,6 +150,7 @@ class SAM(Optimizer):
         factor = radius_factor(self.when, self.steps)
         if factor == 0:
             raise RuntimeError("first_step: this step is a plain one (optimizer.ascends is false); call step() alone")
+        settle(self.param_groups, self.defaults, self._perturb)
         moves = moves_of(self.param_groups, factor)
         self._copies.take(moves)
         try:
@@ -244,21 +244,18 @@ class SAM(Optimizer):
         """
         if self._copies.held:
             raise RuntimeError("load_state_dict: the weights are at w + ε; call restore before loading")
+        settle(self.param_groups, self.defaults, self._perturb)
         before = self.param_groups
         for group, saved in zip(before, state_dict["param_groups"], strict=False):  # torch compares their numbers
             check_group(group | {key: saved[key] for key in BALL if key in saved})
         super().load_state_dict(state_dict)
-        for group, old in zip(self.param_groups, before, strict=True):
-            for key in (*BALL, "perturbed"):
-                group.setdefault(key, old[key])
-            if isinstance(old["rho"], Tensor):
-                group["rho"] = old["rho"].copy_(torch.as_tensor(group["rho"]))
+        keep_settings(self.param_groups, before)
         self.base_optimizer.__setstate__({"state": self.state, "param_groups": self.param_groups})
         self.steps = state_dict.get("steps", self.steps)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copying and pickling keep; torch's optimizers keep their groups and state alone."""
-        own = ("base_optimizer", "when", "steps", "_perturb", "_copies")
+        own = ("base_optimizer", "when", "steps", "_steps_after", "_perturb", "_copies")
         return super().__getstate__() | {name: getattr(self, name) for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -267,20 +264,27 @@ class SAM(Optimizer):
             self._hold(self.base_optimizer)
 
     def _hold(self, base: Optimizer) -> None:
-        """Share the base optimizer's groups and state, and count its updates, whoever calls its step."""
+        """Share the base optimizer's groups and state, and count its updates, whoever loads or calls its step."""
         self.base_optimizer = base
-        self.param_groups = base.param_groups
-        self.state = base.state
-        base.register_step_post_hook(self._count)
+        self.param_groups, self.state = base.param_groups, base.state
+        base.register_load_state_dict_post_hook(self._after_loading)
+        base.register_step_pre_hook(self._before_update)
+        base.register_step_post_hook(self._after_update)
 
-    def _count(self, *_: Any) -> None:
-        self.steps += 1
+    def _after_loading(self, base: Optimizer) -> None:
+        settle(self.param_groups, self.defaults, self._perturb)
+        keep_settings(base.param_groups, self.param_groups)
+        self.param_groups, self.state = base.param_groups, base.state
+
+    # A step that calls its parent class's fires the hooks twice, one pair within the other; it is one update.
+    def _before_update(self, *_: Any) -> None:
+        self._steps_after = self.steps + 1
+
+    def _after_update(self, *_: Any) -> None:
+        self.steps = self._steps_after
 
     def _update(self, scaler: GradScaler | None = None) -> None:
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if not parameter.requires_grad:
-                    parameter.grad = None
+        drop_old_gradients(self.param_groups)
         if scaler is None:
             self.base_optimizer.step()
         else:
@@ -289,12 +293,3 @@ class SAM(Optimizer):
 
     # step() fires SAM's hooks itself, as every torch optimizer's does.
     _update_with_hooks = Optimizer.profile_hook_step(_update)
-
-
-def _check_base(base: Optimizer) -> None:
-    if isinstance(base, SAM):
-        raise ValueError("base_optimizer: this is a SAM already; wrap the optimizer inside it")
-    if isinstance(base, torch.optim.LBFGS):
-        raise ValueError("base_optimizer: LBFGS takes several passes a step by itself; choose another")
-    if clash := [key for key in BALL if key in base.defaults]:
-        raise ValueError(f"base_optimizer: {type(base).__name__} has a {clash[0]!r} of its own; choose another")
