@@ -98,6 +98,14 @@ PREPARED = _object(
     }
 )
 
+# What an unfinished run shows; before its first epoch is complete it has no accuracy.
+PROGRESS = _object(
+    {"epoch": COUNT, "seconds": AMOUNT, "test_accuracy": {"type": ["number", "null"], "minimum": 0, "maximum": 1}},
+    additionalProperties=False,
+    **{"if": {"properties": {"epoch": {"minimum": 1}}}},
+    then={"properties": {"test_accuracy": {"type": "number"}}},
+)
+
 
 def write(path: Path, value: dict) -> None:
     """Write a record atomically, with its seal."""
