@@ -1,6 +1,7 @@
 """Full fault injection, by `make test-faults`: 52 kills or more at random instants, and the same results in the end.
 
-The instants come from a seed that is printed; SHARPNESS_FAULT_SEED repeats them. Each resumption of a run may start no
+A report quotes what its runs have cost; so each is compared with what an unbroken command makes of the same runs. The
+instants come from a seed that is printed; SHARPNESS_FAULT_SEED repeats them. Each resumption of a run may start no
 epoch before the one that was under way.
 """
 
@@ -80,18 +81,47 @@ def run_with_kills(folder: Path, kills: int, chance: random.Random, within: floa
 
 
 def assert_same(folder: Path, finished: Path) -> None:
-    """The results are those of the unbroken pipeline, and nothing half-written lies beside them."""
+    """The results are those of the unbroken pipeline, the report too, and nothing half-written lies beside them."""
     assert results(folder) == results(finished)
     names = {name for name in projects.files(folder / "results/smoke") if "/logs/" not in f"/{name}"}
     assert names == {name for name in projects.files(finished / "results/smoke") if "/logs/" not in f"/{name}"}
     assert set(projects.files(folder / "figures")) == set(projects.files(finished / "figures"))
+    assert report(folder) == report(at_the_cost_of(folder, finished))
+
+
+def report(folder: Path) -> dict[Path, bytes]:
+    """The report, its manifest and its configuration."""
+    made = [*paths.report("smoke"), paths.manifest("smoke"), paths.config("smoke")]
+    return {path: (folder / path).read_bytes() for path in made}
+
+
+def at_the_cost_of(folder: Path, finished: Path) -> Path:
+    """A copy of the unbroken pipeline in which each job has cost what it cost in `folder`, with its report made anew.
+
+    Cost, the clock in it, and the seal over them are all in which the run.json of the two may differ.
+    """
+    same = folder.parent / "at the same cost"
+    shutil.copytree(finished, same)
+    for run in same.glob("results/smoke/*/*/run.json"):
+        killed = folder / run.relative_to(same)
+        assert without_cost(killed) == without_cost(run)
+        shutil.copy2(killed, run)
+    for path in report(same):
+        (same / path).unlink()
+    done = projects.run(same, "python", "-m", "sharpness", "report", "--scale", "smoke")
+    assert done.returncode == 0, done.stdout
+    return same
+
+
+def without_cost(run: Path) -> dict:
+    return {key: value for key, value in json.loads(run.read_bytes()).items() if key not in ("cost", "seal")}
 
 
 def test_ten_kills_over_the_whole_pipeline(finished, tmp_path):
     chance, kills = instants(), 0
     while kills < 10:
         folder = tmp_path / str(kills) / "project"
-        shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".git", "smoke", ".snakemake"))
+        shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("smoke", ".snakemake"))
         kills += run_with_kills(folder, 10 - kills, chance, within=20)
         assert_same(folder, finished)
         epochs = defaultdict(list)
@@ -107,7 +137,7 @@ def test_ten_kills_over_aggregation_and_report(finished, tmp_path):
     chance, kills = instants(), 0
     while kills < 10:
         folder = tmp_path / str(kills) / "project"
-        shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".git"))
+        shutil.copytree(finished, folder)
         for place in ("figures/smoke", "results/smoke/tables", "results/smoke/logs"):
             shutil.rmtree(folder / place)
         for file in [*folder.glob("results/smoke/*.*"), *paths.report("smoke")]:

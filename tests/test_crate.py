@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import finished
 import projects
@@ -90,8 +91,10 @@ def test_each_job_is_an_action_with_its_settings_its_files_and_its_times(crate, 
         assert action["@type"] == "CreateAction"
         assert action["instrument"]["@id"] == f"#sharpness-{'train' if job.id in study.runs else 'compute'}"
         assert [entry["@id"] for entry in action["result"]] == [str(file) for file in job.files]
-        assert {f"#{name}={value}" for name, value in job.spec.items()} <= {part["@id"] for part in action["object"]}
+        objects = {unquote(part["@id"]) for part in action["object"]}
+        assert {f"#{name}={value}" for name, value in job.spec.items()} <= objects
         assert found[action["agent"]["@id"]]["@type"] == "Organization"
+    assert [name for name in found if set(name) & set(" \"'<>{}[]|\\^`")] == [], "identifiers are addresses"
     run = next(iter(study.runs))
     assert found[f"#run-{run}"]["startTime"] == "2026-01-01T00:00:09+00:00"
     assert found[f"#run-{run}"]["endTime"] == "2026-01-01T00:00:10+00:00"

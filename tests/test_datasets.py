@@ -521,6 +521,15 @@ def cut_short(path: Path) -> None:
         (lambda folder: folder.rename(folder.with_name("moved")), "train: cannot be read .No such file"),
         (lambda folder: [path.unlink() for path in (folder / "train/cat").iterdir()], "train/cat: no images"),
         (lambda folder: os.rename(folder / "train/cat", folder / "train/.cat"), "train: 1 classes; put each class"),
+        (lambda folder: write_image(folder / "train/cat/tabby/0.png"), "train/cat/tabby: a folder within a class"),
+        (lambda folder: os.mkfifo(folder / "train/cat/9.png"), "train/cat/9.png: no file that can be read; replace"),
+        (lambda folder: (folder / "train/cat/9.png").symlink_to("/no/where"), "train/cat/9.png: no file that can be"),
+        (lambda folder: (folder / "train/cat/9.png").symlink_to("9.png"), "train/cat/9.png: no file that can be"),
+        (lambda folder: (folder / "train/cat/a\nb.png").write_bytes(b""), r"cat: the name 'a\\nb.png' has a char"),
+        (
+            lambda folder: os.rename(os.fsencode(folder / "train/cat"), os.fsencode(folder / "train") + b"/\xff"),
+            r"train: the name '\\udcff' has a character that does not print; rename it",
+        ),
     ],
 )  # fmt: skip
 def test_a_faulty_image_folder_is_refused_and_nothing_prepared(images, tmp_path, spoil, message):

@@ -1,6 +1,7 @@
 """The graph, on real Snakemake runs: what is built, what is left alone, who may run, and what a kill costs."""
 
 import ast
+import itertools
 import os
 import random
 import re
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import projects
 import pytest
+from test_corruption import COLLECTED, DAMAGES, FIGURE, JOBS, KINDS, PREPARED, REPORT, TABLE, pairs
 from test_resume import instants
 
+from sharpness.datasets import prepared_folder
 from sharpness.jobs import TRAINING
 from sharpness.study import load_study
+from sharpness.training.checkpoint import CheckpointFile
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
@@ -229,6 +233,58 @@ def test_altered_numbers_of_a_job_are_refused_until_it_is_run_again(copied):
     done = projects.snakemake(copied, "table3")
     assert done.returncode == 0, done.stdout
     assert (copied / job.data).read_bytes() == before
+
+
+def test_a_file_of_each_kind_is_damaged_and_what_the_lines_say_repairs_them_all(copied, monkeypatch, capsys):
+    """27 kinds of file (tests/test_corruption.py), damaged all at once, each in one of the 7 ways in turn."""
+    monkeypatch.chdir(copied)
+    study = load_study("smoke")
+    before, prepared = results(copied), projects.files(copied / "data")
+    untrained = study.runs[projects.find_run(copied, network="pyramidnet", method="asam")]
+    shutil.rmtree(untrained.folder)
+    checkpoint = CheckpointFile(untrained.checkpoint, {"id": untrained.id, "spec": untrained.spec})
+    checkpoint.save({"history": [], "done": 0})
+    damaged = pairs(study) | {"checkpoint": (checkpoint.path, Path("config/study.yaml"))}
+    folder = prepared_folder(study.settings["dataset"], Path("data"))
+    damaged |= {name: (folder / name, Path("config/study.yaml")) for name in PREPARED}
+    assert set(damaged) == set(KINDS)
+    for (path, other), damage in zip(damaged.values(), itertools.cycle(DAMAGES.values())):
+        content = path.read_bytes()
+        path.write_bytes(damage(content, other.read_bytes()))
+        assert path.read_bytes() != content
+
+    output, deleted = "", set()
+    for _ in range(len(JOBS) + 1):
+        done = projects.run(copied, "snakemake", "--cores", "2", "--keep-going", "--config", "scale=smoke")
+        output += done.stdout
+        if done.returncode == 0:
+            break
+        refused = {line.strip() for line in done.stdout.splitlines() if "sharpness: error" in line}
+        assert refused
+        for line in refused:
+            [(named, other)] = re.findall(r"error: (\S+): .*delete (?:this folder|(\S+)) and run again", line)
+            shutil.rmtree(other or named)
+            deleted.add(Path(other or named))
+
+    assert done.returncode == 0, output
+    assert deleted == {folder, *(damaged[kind][0].parent for kind in JOBS)}
+    # Those whose records are damaged, too, are made again with these.
+    with_them = {"table .md", "runs.csv", "claims.csv", "report.html", "report.pdf", "config.yaml"}
+    told = set(re.findall(r"^sharpness: warning: (\S+): ", output, re.MULTILINE))
+    assert told == {str(damaged[kind][0]) for kind in {*TABLE, *FIGURE, *COLLECTED, *REPORT} - with_them}
+    assert checkpoint.path.with_suffix(".unusable").exists()
+    assert untrained.is_finished()
+    assert results(copied) == before
+    assert projects.files(copied / "data") == prepared
+    assert Plan(copied).jobs == {}
+    verified = projects.run(copied, "python", "-m", "sharpness", "verify", "--scale", "smoke")
+    assert verified.returncode == 0, verified.stdout
+    page = (projects.ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    assert f"a file of each of the {len(damaged)} kinds" in page
+    with capsys.disabled():
+        print(
+            f"\n{len(damaged)} damaged files repaired: {len(told)} named and made again, {len(deleted)} folders refused"
+        )
 
 
 EVIDENCE = "src/sharpness/evidence"

@@ -10,6 +10,7 @@ import pandas as pd
 import projects
 import pytest
 import synthetic
+from test_corruption import DAMAGES
 
 from sharpness import files, paths
 from sharpness.errors import UserError
@@ -92,6 +93,21 @@ def test_what_was_published_under_other_criteria_needs_its_runs(published):
     with pytest.raises(UserError, match=r"docs/results/smoke.json: F1a is judged otherwise now; train what the scale"):
         publish(OWN, "laptop")
     assert tree(published) == before
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_is_refused_by_name_and_its_runs_make_it_again(published, damage):
+    record, table = Path("docs/results/smoke.json"), Path("docs/results/smoke.csv")
+    other = {record: Path("docs/results/laptop.json"), table: paths.runs("smoke")}
+    before = tree(published)
+    for path in (record, table):
+        whole = path.read_bytes()
+        path.write_bytes(DAMAGES[damage](whole, other[path].read_bytes()))
+        assert path.read_bytes() != whole
+        with pytest.raises(UserError, match=r"^docs/results/smoke.json: .*; restore both, or publish again where"):
+            load_records(OWN)
+        publish(OWN, "smoke")
+        assert tree(published) == before
 
 
 def test_a_readme_without_its_marks_is_refused(published):

@@ -16,7 +16,7 @@ import projects
 import pytest
 import synthetic
 
-from sharpness import paths, records, registry
+from sharpness import files, paths, records, registry
 from sharpness.errors import UserError
 from sharpness.evidence import claims, manifest, report
 from sharpness.evidence.artifacts.method_table import Published as PublishedMethod
@@ -241,9 +241,12 @@ def publish_another(study, change):
     claims = pd.read_csv(paths.claims("smoke")).set_index("claim")
     change(claims)
     Path("docs/results").mkdir(parents=True)
-    about = {"scale": "paper", "title": "the other", "jobs": {"a": "b"}}
-    Path("docs/results/paper.json").write_text(json.dumps(about), encoding="utf-8")
-    claims.reset_index().to_csv("docs/results/paper.csv", index=False)
+    table = Path("docs/results/paper.csv")
+    claims.reset_index().to_csv(table, index=False)
+    sums = {"jobs": {"a": "0" * 64}, "files": {table.name: files.sha256(table)}}
+    about = {"scale": "paper", "title": "the other", "data": "other data", "epochs": 1, "seeds": [0], "level": 0.95}
+    about |= {"runs": 1, "finished": 1, "commits": [], "cost": None, "pictures": [], **sums}
+    records.write(table.with_suffix(".json"), about)
 
 
 def marks_of(text):

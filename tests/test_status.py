@@ -217,3 +217,30 @@ def test_a_partial_figure_has_every_run_so_far_and_says_how_much_that_is(study, 
     assert "all runs of figure3 are finished; leave it out" in capsys.readouterr().err
     assert main(["figure", "figure2", "--scale", "smoke", "--partial"]) == 1
     assert "figure2 is no figure of training runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "[1]", "{}", '{"epoch": 1}', '{"epoch": "1", "seconds": 1, "test_accuracy": 0.5}',
+        '{"epoch": 1, "seconds": 1, "test_accuracy": null}', '{"epoch": -1, "seconds": 1, "test_accuracy": 0.5}',
+        '{"epoch": 1, "seconds": NaN, "test_accuracy": 0.5}',
+        '{"epoch": 0, "seconds": 0, "test_accuracy": null, "x": 1}',
+    ],
+)  # fmt: skip
+def test_what_a_run_has_shown_and_cannot_be_used_is_nothing(study, shown):
+    job = next(iter(study.runs.values()))
+    stopped(job, epochs=2, seconds=1.0)
+    (job.unfinished / "progress.json").write_text(shown)
+    assert read_progress(job) is None
+    assert main(["status", "--scale", "smoke"]) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"epoch\0,x\n1,a\n", None])
+def test_a_history_so_far_that_cannot_be_read_is_refused_by_name(study, capsys, content):
+    job = study.artifact("figure3").jobs(study)[0]
+    stopped(job, epochs=2, seconds=1.0)
+    history = job.unfinished / "history.csv"
+    history.write_bytes(content) if content is not None else history.unlink()
+    assert main(["figure", "figure3", "--scale", "smoke", "--partial"]) == 1
+    assert f"{history}: cannot be read; delete {job.unfinished}" in capsys.readouterr().err

@@ -19,7 +19,7 @@ import pypandoc
 import pytest
 import synthetic
 import typst
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -28,7 +28,8 @@ from sharpness.config import check_text
 from sharpness.errors import UserError
 from sharpness.evidence import style
 from sharpness.evidence.formatting import LATEX, MARKDOWN, code, embedded, plain
-from sharpness.evidence.runs import csv_text
+from sharpness.evidence.report.sections import SOURCES
+from sharpness.evidence.runs import csv_text, read_table
 from sharpness.study import load_study
 
 NASTY = [
@@ -59,13 +60,19 @@ NASTY = [
     "\\",
     "[optional] after a line break, *starred",
     "a,b;\"c\",'d'",
+    '=HYPERLINK("http://x")',
+    "@SUM(A1)",
+    "+1",
+    "-? and soft-?hyphens, -1",
+    "- item",
+    "/ term: text",
+    "'=quoted",
 ]  # fmt: skip
 
 
 def _allowed(alphabet: st.SearchStrategy) -> st.SearchStrategy:
     """What config/ may say: `check_text` refuses the rest."""
-    texts = st.text(alphabet, min_size=1, max_size=40).map(lambda text: text.strip().lstrip("=+-@ "))
-    return texts.filter(bool)
+    return st.text(alphabet, min_size=1, max_size=40).map(str.strip).filter(bool)
 
 
 ANY = st.characters(categories=("L", "M", "N", "P", "S")) | st.just(" ")
@@ -108,7 +115,6 @@ class Shown(HTMLParser):
     [
         ("two\nlines", "U+000A"), ("a\x00b", "U+0000"), ("a\x1b[31mred", "U+001B"), ("a\u2028b", "U+2028"),
         ("right\u202eleft", "U+202E"), ("\x02figure1\x03", "U+0002"), (" a", "begins or ends with a blank"),
-        ('=HYPERLINK("http://x")', "begins a formula"), ("+1", "begins a formula"), ("@SUM(A1)", "begins a formula"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
@@ -154,16 +160,29 @@ def test_markdown_shows_any_text_as_it_is(texts):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(TEXTS.filter(lambda text: "-?" not in text), min_size=10, max_size=40))  # typst: a soft hyphen
+@given(st.lists(TEXTS, min_size=10, max_size=40))
+@example(["-?", "soft-?hyphen", "= heading", "- item", "+ item", "/ term: text", "-1 -- 2 --- 3", "... 'single'"])
 def test_typst_is_given_any_text_as_it_is(texts):
-    """Compiled, and asked by typst's own query for what it shows; it sets three full stops as an ellipsis, and a hyphen
-    before a digit as a minus sign."""
-    source = pypandoc.convert_text(documents(texts), "typst", format="markdown", extra_args=["--wrap=none"])
-    paragraphs = "\n".join(f"#metadata([{part}]) <text>" for part in source.split("\n\n") if part.strip())
-    found = typst.query(paragraphs.encode(), "<text>", field="value")
+    """Compiled, and asked by typst's own query for what it shows: in paragraphs, cells, list items and a caption."""
+    rows = "\n".join(f"| {plain(text)} |" for text in texts)
+    items = "\n".join(f"- {plain(text)}" for text in texts)
+    source = pypandoc.convert_text(
+        f"{documents(texts)}\n\n| |\n|---|\n{rows}\n\n: {plain(texts[0])}\n\n{items}",
+        "typst",
+        format="markdown",
+        extra_args=["--wrap=none", "--columns=10000", f"--lua-filter={synthetic.ROOT / SOURCES / 'report.lua'}"],
+    )
+    paragraphs, _, rest = source.partition("#figure(")
+    cells = [
+        *re.findall(r"^    \[(.*)\],$", rest, re.MULTILINE),
+        *re.findall(r"caption: \[(.*)\]$", rest, re.MULTILINE),
+    ]
+    listed = re.findall("^- .*$", rest, re.MULTILINE)
+    parts = [*paragraphs.strip().split("\n\n"), *cells, *(f"\n{item}\n" for item in listed)]
+    found = typst.query("\n".join(f"#metadata([{part}]) <text>" for part in parts).encode(), "<text>", field="value")
 
-    shown = [same(part).replace("−", "-") for part in _contents(found)]
-    assert shown == [same(text).replace("...", "…").replace("−", "-") for text in texts]
+    assert [same(part) for part in _contents(found)] == [same(text) for text in (*texts, *texts, texts[0], *texts)]
+    assert len(listed) == len(texts)
 
 
 def _contents(queried: str) -> list[str]:
@@ -171,16 +190,14 @@ def _contents(queried: str) -> list[str]:
         if isinstance(value, list):
             return "".join(map(text, value))
         match value["func"]:
-            case "text":
+            case "text" | "symbol":
                 return value["text"]
             case "space":
                 return " "
-            case "smartquote":
-                return '"' if value.get("double", True) else "'"
-            case "symbol":
-                return value["text"]
             case "sequence":
                 return text(value["children"])
+            case "item":
+                return text(value["body"])
         raise AssertionError(f"{value['func']} is markup")
 
     return [text(value) for value in json.loads(queried)]
@@ -200,11 +217,15 @@ def test_latex_finds_nothing_to_interpret(text):
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=5))
-def test_csv_has_any_text_as_it_is_and_no_formula(texts):
-    written = csv_text(pd.DataFrame({"title": texts, "value": 0.5}))
+def test_csv_has_no_formula_and_is_read_as_any_text_is(texts):
+    written = csv_text(pd.DataFrame({"title": texts, "value": -0.5}))
+    cells = [row[0] for row in csv.reader(io.StringIO(written))][1:]
 
-    assert [row[0] for row in csv.reader(io.StringIO(written))] == ["title", *texts]
-    assert not any(re.match(r"[=+\-@\t\r]", text) for text in texts)
+    assert not any(re.match(r"[=+\-@\t\r]", cell) for cell in cells)
+    assert all(cell in (text, f"'{text}") for cell, text in zip(cells, texts, strict=True))
+    read = read_table(io.StringIO(written), numbers=["value"])
+    assert read["title"].tolist() == texts
+    assert set(read["value"]) == {-0.5}
 
 
 @settings(max_examples=25, deadline=None)
@@ -294,8 +315,7 @@ def test_the_pdf_has_them_too(renamed):
 
 def test_tables_and_claims_have_them_too(renamed):
     folder, study = renamed
-    with (folder / "results/smoke/claims.csv").open(encoding="utf-8", newline="") as file:
-        rows = {row["claim"]: row["statement"] for row in csv.DictReader(file)}
+    rows = read_table(folder / "results/smoke/claims.csv").set_index("claim")["statement"]
     titles = [method["title"] for name, method in study.methods.items() if name in ("sgd", "sam", "asam")]
 
     assert all(rows[claim.name] == claim.statement for claim in study.claims)

@@ -66,7 +66,7 @@ def test_hutchinson_is_exact_on_a_diagonal_matrix_and_within_its_error_elsewhere
 
 @pytest.fixture
 def network():
-    loss, size = squared_loss(gaussian(12, 5), torch.arange(12) % 3, [4, 3])
+    loss, size = squared_loss(gaussian(12, 5), torch.arange(12) % 3, [4, 3], 3)
     weights = draw_weights(5, [4, 3], 3, 1.0, torch.Generator().manual_seed(2))
     assert len(weights) == size
     return loss, weights, torch.func.hessian(loss)(weights)

@@ -11,6 +11,8 @@ from sharpness.dynamics.laws import LAWS
 from sharpness.dynamics.quadratic import edge
 from sharpness.errors import UserError
 from sharpness.evidence.runs import read_problem
+from sharpness.problems.edge_of_stability import LARGEST_GAIN, Settings
+from sharpness.problems.edge_of_stability import compute as edge_of_stability
 from sharpness.settings import build
 from sharpness.study import load_study
 
@@ -157,6 +159,14 @@ def test_a_setting_out_of_range_is_refused_with_its_key(study, kind):
 def test_every_law_is_on_the_table_s_problems(study):
     for name in ("cycle", "border", "phases", "map"):
         assert [law for job in study.parts[name] for law in study.problems[job].spec["laws"]] == list(LAWS)
+
+
+@pytest.mark.parametrize(("images", "gain", "layers"), [(2, 0.5, 2), (7, LARGEST_GAIN, 1), (7, LARGEST_GAIN, 4)])
+def test_the_edge_is_measured_at_the_bounds_of_its_settings(images, gain, layers):
+    """Of few images not every class is there; the steepest start still has a first point."""
+    settings = Settings(images, 16, layers, gain, ("gd", "sam"), (0.1,), (0.1,), steps=2, every=1, seed=0)
+    measured = edge_of_stability(settings)
+    assert set(measured["law"]) == {"gd", "sam"}
 
 
 def test_the_default_scale_has_fifty_draws_a_cell_and_three_step_sizes_at_the_edge():

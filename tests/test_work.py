@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import signal
 import sys
 import tarfile
@@ -11,10 +12,12 @@ from pathlib import Path
 import projects
 import pytest
 import synthetic
+import torch
 
 from sharpness.archive import export_results, import_results
 from sharpness.errors import UserError
 from sharpness.study import load_study
+from sharpness.training.checkpoint import CheckpointFile
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -138,7 +141,12 @@ def other_spec(content: dict) -> None:
         (lambda content: content.update({"../outside": b"x"}), "'../outside' is not a file below results/"),
         (lambda content: content.update({"/etc/outside": b"x"}), "'/etc/outside' is not a file below results/"),
         (lambda content: content.update({"src/sharpness/cli.py": b"x"}), "is not a file below results/"),
-        (lambda content: content.update({"results/smoke/runs.csv": b"x"}), "runs.csv is not a file of scale smoke"),
+        (lambda content: content.update({".": b"x"}), "'.' is not a file below results/"),
+        (
+            lambda content: content.update({"results/\x1b[31m": b"x"}),
+            r"'results/\x1b[31m' is not a file of scale smoke",
+        ),
+        (lambda content: content.update({"results/smoke/runs.csv": b"x"}), "runs.csv' is not a file of scale smoke"),
         (lambda content: content.update({first(content, "history.csv"): b"epoch\n"}), "not the file that its run.json"),
         (lambda content: content.update({first(content, "run.json"): b"{"}), "cut short or not JSON"),
         (swap_runs, "run.json: does not describe this job"),
@@ -160,6 +168,50 @@ def test_a_checkpoint_of_something_else_is_refused(study, tmp_path):
     archive = repacked(tmp_path / "box.tar.gz", lambda content: content.update({checkpoint: b"cos\nsystem\n"}))
     with pytest.raises(UserError, match="cut short, corrupt or of another version"):
         import_results(study, archive)
+    assert not list(Path().rglob("*"))
+
+
+def packed_checkpoint(archive: Path, job, epochs: int) -> Path:
+    """The archive with the checkpoint of a run that has finished some epochs; the run's own is there after it."""
+    CheckpointFile(job.checkpoint, {"id": job.id, "spec": job.spec}).save({"history": [{}] * epochs, "done": 0})
+    content = job.checkpoint.read_bytes()
+    return repacked(archive, lambda members: members.update({str(job.checkpoint): content}))
+
+
+def test_a_checkpoint_that_is_further_stays(study, tmp_path):
+    missing = next(iter(study.runs.values()))
+    archive = packed_checkpoint(tmp_path / "box.tar.gz", missing, 5)
+    packed = missing.checkpoint.read_bytes()
+    for epochs, taken in ((7, False), (5, False), (3, True), (None, True)):
+        checkpoint = CheckpointFile(missing.checkpoint, {"id": missing.id, "spec": missing.spec})
+        checkpoint.save({"history": [{}] * epochs, "done": 1} if epochs else {"of": "no use"})
+        here = missing.checkpoint.read_bytes()
+        import_results(study, archive)
+        assert missing.checkpoint.read_bytes() == (packed if taken else here), epochs
+
+
+def test_a_checkpoint_of_no_use_is_refused(study, tmp_path):
+    missing = next(iter(study.runs.values()))
+    CheckpointFile(missing.checkpoint, {"id": missing.id, "spec": missing.spec}).save({"history": "none"})
+    content = missing.checkpoint.read_bytes()
+    archive = repacked(tmp_path / "box.tar.gz", lambda members: members.update({str(missing.checkpoint): content}))
+    with pytest.raises(UserError, match="is not a checkpoint of"):
+        import_results(study, archive)
+
+
+def test_an_archive_that_is_damaged_anywhere_is_refused(study, tmp_path):
+    missing = next(iter(study.runs.values()))
+    checkpoint = CheckpointFile(missing.checkpoint, {"id": missing.id, "spec": missing.spec})
+    checkpoint.save({"history": [], "done": 0, "weights": torch.arange(100_000.0)})
+    packed = missing.checkpoint.read_bytes()  # so large that much of the archive is one member's
+    shutil.rmtree("results")
+    repacked(tmp_path / "box.tar.gz", lambda members: members.update({str(missing.checkpoint): packed}))
+    content = (tmp_path / "box.tar.gz").read_bytes()
+    for place in range(20, len(content) - 100, len(content) // 40):
+        damaged = content[:place] + b"\xff" * 50 + content[place + 50 :]
+        (tmp_path / "damaged.tar.gz").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"damaged\.tar\.gz: "):
+            import_results(study, tmp_path / "damaged.tar.gz")
     assert not list(Path().rglob("*"))
 
 

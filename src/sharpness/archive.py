@@ -1,6 +1,8 @@
 """Carrying results from one machine to another: finished jobs and the last checkpoints in one archive."""
 
 import tarfile
+import zlib
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from sharpness import files
@@ -32,7 +34,7 @@ def export_results(study: Study, archive: Path) -> int:
 
 
 def import_results(study: Study, archive: Path) -> int:
-    """Take in an archive of the same study, after checking all of it; what is finished here stays as it is.
+    """Take in an archive of the same study, after checking all of it; what is finished or further here stays as it is.
 
     Returns:
         How many jobs were taken in, finished or not.
@@ -48,17 +50,17 @@ def import_results(study: Study, archive: Path) -> int:
         found = {path: content.pop(path) for path in [*job.files, job.checkpoint] if path in content}
         if not found:
             continue
-        if job.checkpoint in found:
-            _check_checkpoint(job, found[job.checkpoint], archive)
+        if job.checkpoint in found and _reached(job, found[job.checkpoint], f"{archive}: ") <= _reached_here(job):
+            del found[job.checkpoint]
         if len(found.keys() & set(job.files)) == 1:
             raise UserError(f"{archive}: only one of the files of {job.id}; export it again")
         if job.run in found:
             job.check(found[job.run], found[job.data], f"{archive}: ")
-        if not job.is_finished():
+        if found and not job.is_finished():
             jobs.add(job.id)
             taken |= found
     if content:
-        raise UserError(f"{archive}: {min(content)} is not a file of scale {study.scale}; export that scale")
+        raise UserError(f"{archive}: {str(min(content))!r} is not a file of scale {study.scale}; export that scale")
     for path, data in taken.items():
         with files.replacing(path) as temporary:
             temporary.write_bytes(data)
@@ -72,24 +74,40 @@ def _read(archive: Path) -> dict[Path, bytes]:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
-                if not member.isfile() or path.is_absolute() or ".." in path.parts or path.parts[0] != "results":
+                if not member.isfile() or path.is_absolute() or ".." in path.parts or path.parts[:1] != ("results",):
                     raise UserError(
                         f"{archive}: {member.name!r} is not a file below results/; do not trust this archive"
                     )
                 content[Path(path)] = tar.extractfile(member).read()
     except FileNotFoundError:
-        raise UserError(f"{archive}: no such file") from None
-    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"{archive}: no such file; give one that --export has written") from None
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise UserError(f"{archive}: not a complete archive ({error}); export it again") from None
     return content
 
 
-def _check_checkpoint(job: Job, content: bytes, archive: Path) -> None:
+def _reached(job: Job, content: bytes, where: str = "") -> tuple[int, int]:
+    """The epochs that a checkpoint of a job has complete, and how far it is in the next one.
+
+    Raises:
+        UserError: it is damaged, or no checkpoint of the job.
+    """
     from sharpness.training.checkpoint import unpack
 
+    place = f"{where}{job.checkpoint}"
     try:
-        identity = unpack(content)["identity"]
+        state = unpack(content)
     except ValueError as reason:
-        raise UserError(f"{archive}: {job.checkpoint} is {reason}; export it again") from None
-    if (identity["id"], identity.get("spec")) != (job.id, job.spec):
-        raise UserError(f"{archive}: {job.checkpoint} is not a checkpoint of {job.id}; export it again")
+        raise UserError(f"{place} is {reason}; export it again") from None
+    identity, history, done = state["identity"], state.get("history"), state.get("done")
+    is_ours = (identity["id"], identity.get("spec")) == (job.id, job.spec)
+    if not (is_ours and isinstance(history, list) and isinstance(done, int)):
+        raise UserError(f"{place} is not a checkpoint of {job.id}; export it again")
+    return len(history), done
+
+
+def _reached_here(job: Job) -> tuple[int, int]:
+    """As _reached, of the checkpoint that is here; one that is missing or of no use has reached nothing."""
+    with suppress(OSError, UserError):
+        return _reached(job, job.checkpoint.read_bytes())
+    return (-1, 0)

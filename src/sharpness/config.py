@@ -18,10 +18,6 @@ CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
 # No file of config/ nests deeper than half of this.
 DEEPEST = 20
 
-# A CSV file is exact for programs only if it has the text itself, and harmless in a spreadsheet only if no text begins
-# like this: so such text is refused rather than changed where it is written.
-FORMULA_MARKS = ("=", "+", "-", "@")
-
 
 # JSON Schema counts 2.0 among the integers; as a number of epochs it would be another spec than 2, and fit no range.
 _Validator = validators.extend(
@@ -90,7 +86,7 @@ def check(value: object, schema: Path, where: str) -> None:
 
 
 def check_text(value: object, where: str, path: tuple = ()) -> None:
-    """Refuse text that no document can show as it is, or that a program which opens the results would carry out.
+    """Refuse text that no document can show as it is.
 
     Raises:
         UserError: text, or a key, in a parsed value is of that kind.
@@ -104,8 +100,6 @@ def check_text(value: object, where: str, path: tuple = ()) -> None:
             )
         if value != value.strip():
             raise UserError(f"{key} begins or ends with a blank; remove it")
-        if value.startswith(FORMULA_MARKS):
-            raise UserError(f"{key} begins with {value[0]}, which begins a formula in a spreadsheet; begin otherwise")
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
         check_text(child, where, (*path, key))

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from sharpness import files
+from sharpness import files, records
 from sharpness.jobs import Job
 
 # Held by Snakemake, and by `sharpness work`, while it works here.
@@ -87,9 +87,12 @@ def is_locked(path: Path) -> bool:
 
 
 def read_progress(job: Job) -> dict | None:
-    """What an unfinished run showed last: epoch, seconds and test_accuracy as in `Progress.update`. None: nothing."""
+    """What an unfinished run showed last: epoch, seconds and test_accuracy as in `Progress.update`.
+
+    None: nothing, or it cannot be used; the next epoch shows it again.
+    """
     try:
-        return json.loads(_progress(job).read_bytes())
+        return records.parse(_progress(job).read_bytes(), records.PROGRESS, sealed=False)
     except (OSError, ValueError):
         return None
 

@@ -98,6 +98,33 @@ PREPARED = _object(
     }
 )
 
+# Of a published scale. Before all its runs are finished it has no findings, and no file that has them.
+PUBLISHED = _object(
+    {
+        "scale": TEXT,
+        "title": TEXT,
+        "data": TEXT,
+        "epochs": COUNT,
+        "seeds": {"type": "array", "items": COUNT},
+        "level": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        "runs": COUNT,
+        "finished": COUNT,
+        "commits": {"type": "array", "items": TEXT},
+        "cost": {"anyOf": [COST, {"type": "null"}]},
+        "jobs": HASHES,
+        "pictures": {"type": "array", "items": _object({"path": TEXT, "title": TEXT, "sha256": SHA256})},
+    }
+)
+PUBLISHED["properties"]["files"] = HASHES
+
+# What an unfinished run shows; before its first epoch is complete it has no accuracy.
+PROGRESS = _object(
+    {"epoch": COUNT, "seconds": AMOUNT, "test_accuracy": {"type": ["number", "null"], "minimum": 0, "maximum": 1}},
+    additionalProperties=False,
+    **{"if": {"properties": {"epoch": {"minimum": 1}}}},
+    then={"properties": {"test_accuracy": {"type": "number"}}},
+)
+
 
 def write(path: Path, value: dict) -> None:
     """Write a record atomically, with its seal."""

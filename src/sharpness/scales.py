@@ -72,8 +72,10 @@ def _merged(scale: str, root: Path, below: tuple[str, ...]) -> tuple[dict, tuple
     if scale in below:
         raise UserError(f"{where}: {' → '.join([*below, scale])} is a circle; let one of them extend no other")
     own = read_yaml(root / scale_file(scale))
-    if not isinstance(own, dict) or not isinstance(own.get("extends"), str):
+    if not isinstance(own, dict) or "extends" not in own:
         return own, (scale,)
+    if not isinstance(own["extends"], str):
+        raise UserError(f"{scale_file(scale)}: extends must be of type string, not {own['extends']!r}; name a scale")
     settings, chain = _merged(own["extends"], root, (*below, scale))
     if not isinstance(settings, dict):
         return settings, (scale, *chain)

@@ -37,7 +37,22 @@ local function coloured(span)
   end
 end
 
+-- PDF: text is text. pandoc escapes most of what typst interprets, but not what becomes a dash, a minus sign, a soft
+-- hyphen, an ellipsis or a curly quote, nor the marks of lists and headings at the start of a cell.
+local function literal(str)
+  local parts = pandoc.Inlines({})
+  for text, mark in (str.text .. "\0"):gmatch("([^-=+/.'\"%z]*)(.)") do
+    if text ~= "" then
+      parts:insert(pandoc.Str(text))
+    end
+    if mark ~= "\0" then
+      parts:insert(pandoc.RawInline("typst", "\\" .. mark))
+    end
+  end
+  return parts
+end
+
 if FORMAT:match("html") then
   return { { Table = scrolling } }
 end
-return { { Span = coloured } }
+return { { Span = coloured }, { Str = literal } }

@@ -121,7 +121,7 @@ def _listed(folder: Path) -> tuple[list[str], dict[str, list[tuple[Path, int]]]]
 
 def _class_folders(folder: Path) -> list[str]:
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        names = sorted(path.name for path in _entries(folder) if path.is_dir())
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be read ({error.strerror}); an image folder has train/<class>/ and test/<class>/"
@@ -134,12 +134,32 @@ def _class_folders(folder: Path) -> list[str]:
 
 
 def _image_files(folder: Path) -> list[Path]:
+    """The images of a class; what a folder within it holds would be left out, and reading a pipe would never end."""
     try:
-        found = sorted(
-            path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-        )
+        entries = _entries(folder)
+        found = sorted(path for path in entries if path.suffix.lower() in SUFFIXES)
+        for path in entries:
+            if path.is_dir():
+                raise UserError(f"{path}: a folder within a class; move its images to where the class has its own")
+        for path in found:
+            if not path.is_file():
+                raise UserError(f"{path}: no file that can be read; replace or remove it")
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from None
     if not found:
         raise UserError(f"{folder}: no images; put some there, or remove the class from train/ and test/")
     return found
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, but for hidden files.
+
+    Raises:
+        OSError: it cannot be read.
+        UserError: a name cannot be written down, as it is no text.
+    """
+    entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    for path in entries:
+        if not path.name.isprintable():
+            raise UserError(f"{folder}: the name {path.name!r} has a character that does not print; rename it")
+    return entries

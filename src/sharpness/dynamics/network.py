@@ -8,18 +8,21 @@ import torch
 from torch import Tensor
 
 
-def squared_loss(images: Tensor, labels: Tensor, hidden: Sequence[int]) -> tuple[Callable[[Tensor], Tensor], int]:
+def squared_loss(
+    images: Tensor, labels: Tensor, hidden: Sequence[int], classes: int
+) -> tuple[Callable[[Tensor], Tensor], int]:
     """The mean over all images of half the squared distance to the one-hot label, of a tanh network.
 
     Args:
         images: one row each.
         labels: their numbers, from 0.
         hidden: the widths of the hidden layers.
+        classes: how many outputs there are; the labels may be of some of them only.
 
     Returns:
         The loss as a function of the weights, a vector, and the vector's length.
     """
-    targets = torch.nn.functional.one_hot(labels).double()
+    targets = torch.nn.functional.one_hot(labels, classes).double()
     widths = [images.shape[1], *hidden, targets.shape[1]]
     layers = list(itertools.pairwise(widths))
     sizes = [rows * columns + columns for rows, columns in layers]

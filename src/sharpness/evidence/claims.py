@@ -5,13 +5,15 @@ test (sharpness.evidence.verdicts). Everything short of a decision is inconclusi
 interval that leaves both open. The verdicts hold for the scale that was run.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from sharpness import paths
 from sharpness.evidence.power import values_needed
 from sharpness.evidence.quantity import Results, Unmeasured
-from sharpness.evidence.runs import write_table
+from sharpness.evidence.runs import read_table, write_table
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Judgement, criterion, judge
 from sharpness.study import Claim, Part, Study
 
@@ -29,6 +31,8 @@ COLUMNS = (
     "reason",
     "needed",
 )
+COUNTS = ("n", "needed")
+NUMBERS = ("effect", "low", "high", *COUNTS)
 
 # A claim's verdict is the first of these that any of its parts has.
 VERDICTS = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
@@ -59,7 +63,16 @@ def judge_claims(study: Study) -> pd.DataFrame:
     for claim in study.claims:
         judged = [_judge_part(results, claim, part) for part in claim.parts]
         rows += [_judge_whole(claim, judged), *judged]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "needed": "Int64"})
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COUNTS, "Int64"))
+
+
+def read_claims(path: Path) -> pd.DataFrame:
+    """What judge_claims has found, from the CSV file that has it.
+
+    Raises:
+        OSError, ValueError, KeyError: there is none that can be read.
+    """
+    return read_table(path, NUMBERS)[list(COLUMNS)].astype(dict.fromkeys(COUNTS, "Int64"))
 
 
 def _judge_part(results: Results, claim: Claim, part: Part) -> dict:

@@ -6,6 +6,7 @@ each job, and one for each table, figure, runs.csv and claims.csv.
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import yaml
 from rocrate.model import Entity
@@ -163,7 +164,7 @@ class _Crate:
         return self._add(f"#parameter-{name}", "FormalParameter", name=name, additionalType=kind, workExample=example)
 
     def _value(self, name: str, value: object) -> Entity:
-        return self._add(f"#{name}={value}", "PropertyValue", name=name, value=str(value))
+        return self._add(f"#{name}={quote(str(value))}", "PropertyValue", name=name, value=str(value))
 
     def _file(self, path: Path) -> Entity:
         if path not in self.files:

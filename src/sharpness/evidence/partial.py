@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from sharpness.errors import UserError
 from sharpness.evidence.artifact import Figure
 from sharpness.jobs import TRAINING, Job
@@ -28,6 +30,12 @@ class UnfinishedRun(Job):
         return self.unfinished
 
     def read(self) -> dict:
+        try:
+            pd.read_csv(self.data, dtype=float)
+        except (OSError, ValueError):
+            raise UserError(
+                f"{self.data}: cannot be read; delete {self.folder}, the run shows itself again with its next epoch"
+            ) from None
         return {"id": self.id, "status": PARTIAL}
 
 

@@ -2,12 +2,15 @@
 
 import io
 import math
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from sharpness import files, paths, records
 from sharpness.errors import UserError
@@ -18,6 +21,8 @@ from sharpness.study import Study
 METRICS = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 # What runs.csv also has of the runs whose histories have it.
 FURTHER_METRICS = ["test_nll", "test_ece"]
+# What a spreadsheet takes for a formula, wide marks too, and that with apostrophes before it.
+FORMULA = re.compile("'*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 def read_histories(jobs: Sequence[Job], columns: Sequence[str] = (), if_there: Sequence[str] = ()) -> pd.DataFrame:
@@ -143,8 +148,36 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """A frame as CSV with nine significant digits, which hold a float32 exactly; a missing value is empty."""
-    return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    """A frame as CSV with nine significant digits, which hold a float32 exactly; a missing value is empty.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it, which `read_table` takes off.
+    """
+    guarded = _each_text(frame, lambda text: f"'{text}" if FORMULA.match(text) else text)
+    return guarded.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+
+
+def read_table(file: Path | TextIO, numbers: Collection[str] = ()) -> pd.DataFrame:
+    """A table that csv_text has written, as it was before.
+
+    Args:
+        file: the table.
+        numbers: the columns of numbers (missing: an empty cell); all others are text, "NA" and "1e5" too.
+
+    Raises:
+        OSError, ValueError: there is none that can be read.
+    """
+    types = defaultdict(lambda: str, dict.fromkeys(numbers, float))
+    frame = pd.read_csv(file, keep_default_na=False, na_values=[""], dtype=types)
+    return _each_text(frame, lambda text: text[1:] if text.startswith("'") and FORMULA.match(text) else text)
+
+
+def _each_text(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    texts = {name: column for name, column in frame.items() if not is_numeric_dtype(column)}
+    changed = {
+        name: pd.Series([change(cell) if isinstance(cell, str) else cell for cell in column], column.index, object)
+        for name, column in texts.items()
+    }
+    return frame.assign(**changed)
 
 
 def loss_or_inf(losses: pd.Series) -> pd.Series:

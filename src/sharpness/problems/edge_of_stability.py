@@ -13,6 +13,9 @@ from sharpness.settings import require
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
+CLASSES = 10
+# First weights so large that no descent would have a first step.
+LARGEST_GAIN = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Settings:
         for name in ("images", "width", "layers", "gain", "steps", "every"):
             require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
         require(2 <= self.images <= 1797, f"images is {self.images}; choose 2 to 1797, which is all of the digits")
+        require(self.gain <= LARGEST_GAIN, f"gain is {self.gain:g}; it must be at most {LARGEST_GAIN:g}")
         half = f"every is {self.every}; choose {self.steps // 2} at most, half of the steps, over which means are taken"
         require(2 * self.every <= self.steps, half)
         for law in self.laws:
@@ -87,8 +91,8 @@ def compute(settings: Settings) -> pd.DataFrame:
     chosen = torch.randperm(len(images), generator=stream(settings.seed, "images"))[: settings.images]
     images = images[chosen] - images[chosen].mean(0)
     hidden = [settings.width] * settings.layers
-    loss, size = squared_loss(images / images.std(), labels[chosen], hidden)
-    start = draw_weights(64, hidden, 10, settings.gain, stream(settings.seed, "weights"))
+    loss, size = squared_loss(images / images.std(), labels[chosen], hidden, CLASSES)
+    start = draw_weights(64, hidden, CLASSES, settings.gain, stream(settings.seed, "weights"))
     slope = torch.func.grad(loss)
     rows = []
     for law in settings.laws:

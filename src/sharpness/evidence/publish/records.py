@@ -1,6 +1,5 @@
 """The record of a published scale: which runs it is of, what they cost, and the findings as they were judged."""
 
-import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from sharpness import files, paths
+from sharpness import files, paths, records
 from sharpness.errors import UserError
 from sharpness.evidence.artifact import Figure
-from sharpness.evidence.claims import judge_claims
+from sharpness.evidence.claims import judge_claims, read_claims
 from sharpness.evidence.manifest import total_cost
 from sharpness.evidence.runs import csv_text
 from sharpness.evidence.verify import verify
@@ -51,18 +50,18 @@ def update_record(study: Study, with_pictures: bool) -> None:
     Raises:
         UserError: as publish.
     """
-    finished = [job for job in study.jobs.values() if job.is_finished()]
-    known = read_record(study.scale)
-    if len(finished) == len(study.jobs):
+    if all(job.is_finished() for job in study.jobs.values()):
         _write_complete(study, with_pictures)
-    elif known and known.claims is not None:
+        return
+    known = read_record(study.scale)
+    if known and known.claims is not None:
         if differences := outdated(known, study):
             run = f"snakemake --cores all --config scale={study.scale}"
             raise UserError(
                 f"{_json(study.scale)}: {differences[0]}; train what the scale lacks ({run}) and publish again"
             )
     elif any(job.is_finished() for job in study.runs.values()):
-        files.write_json(_json(study.scale), _about(study))
+        records.write(_json(study.scale), _about(study))
 
 
 def _about(study: Study, **of_complete: object) -> dict:
@@ -84,18 +83,23 @@ def read_record(scale: str) -> Record | None:
     """The record of a scale, or None if there is none.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, or has been changed since it was written.
     """
+    path, table = _json(scale), _csv(scale)
     try:
-        about = json.loads(_json(scale).read_bytes())
-        claims = pd.read_csv(_csv(scale)).astype({"n": "Int64", "needed": "Int64"}) if about["jobs"] else None
+        about = records.parse(path.read_bytes(), records.PUBLISHED, sealed=False)
+        if about["scale"] != scale:
+            raise ValueError(f"of scale {about['scale']}")
+        if about["jobs"] and about.get("files", {}).get(table.name) != files.sha256(table):
+            raise ValueError(f"{table.name} is not the file that it describes")
+        return Record(about, read_claims(table) if about["jobs"] else None)
     except FileNotFoundError as error:
-        if error.filename == str(_json(scale)):
+        if error.filename == str(path):
             return None
-        raise UserError(f"{error.filename}: no such file; restore it, or run the scale and publish again") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{_json(scale)} or {_csv(scale)} is damaged; restore both") from None
-    return Record(about, claims)
+        reason: object = f"without {table.name}"
+    except ValueError as fault:
+        reason = fault
+    raise UserError(f"{path}: {reason}; restore both, or publish again where the scale's runs are")
 
 
 def load_records(scales: Iterable[str]) -> list[Record]:
@@ -141,8 +145,9 @@ def _write_complete(study: Study, with_pictures: bool) -> None:
         jobs={identity: run["sha256"] for identity, run in runs.items()},
         pictures=_copy_pictures(study.scale) if with_pictures else [],
     )
-    files.write_text(_csv(study.scale), csv_text(judge_claims(study)))
-    files.write_json(_json(study.scale), about)
+    table = _csv(study.scale)
+    files.write_text(table, csv_text(judge_claims(study)))
+    records.write(_json(study.scale), {**about, "files": {table.name: files.sha256(table)}})
 
 
 def _copy_pictures(scale: str) -> list[dict]:

@@ -10,9 +10,10 @@ from sharpness import paths, records, registry
 from sharpness.datasets import known_shape
 from sharpness.errors import UserError
 from sharpness.evidence import titles
+from sharpness.evidence.claims import read_claims
 from sharpness.evidence.formatting import counted
 from sharpness.evidence.report.page_one import by_scale, sam_against_sgd
-from sharpness.evidence.runs import read_problem
+from sharpness.evidence.runs import read_problem, read_table
 from sharpness.evidence.theory import LAWS
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from sharpness.jobs import DIVERGED
@@ -31,7 +32,7 @@ def read_context(study: Study) -> dict:
     Raises:
         UserError: a file is missing or cannot be read.
     """
-    runs, judged = _read_csv(paths.runs(study.scale)), _read_csv(paths.claims(study.scale))
+    runs, judged = read_table(_there(paths.runs(study.scale))), read_claims(_there(paths.claims(study.scale)))
     found = claims(study, judged)
     classes = _classes(study)
     return {
@@ -187,20 +188,14 @@ def _radii(study: Study, method: str) -> list[float]:
     return sorted({spec["rho"] for spec in specs if spec["method"] == method and "rho" in spec})
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """A table of ours: a number that is missing is an empty cell, and text is text, "NA" too."""
-    _require(path)
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
-
-
 def _read_record(path: Path) -> dict:
-    _require(path)
     try:
-        return records.parse(path.read_bytes(), records.ARTIFACT)
+        return records.parse(_there(path).read_bytes(), records.ARTIFACT)
     except ValueError as reason:
         raise UserError(f"{path}: {reason}; delete it and make it again: snakemake --cores all") from None
 
 
-def _require(path: Path) -> None:
+def _there(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such file; make it first: snakemake --cores all")
+    return path
