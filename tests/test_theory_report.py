@@ -55,7 +55,7 @@ def test_the_descents_that_are_far_from_their_edges_are_named(study):
 
     assert "None is more than a tenth from its edge." in text(study, "edge", "figure13", lambda f: move(f, 0.01))
     said = text(study, "edge", "figure13", lambda f: move(f, -0.3))
-    assert "More than a tenth from its edge: Gradient descent at η = 0.5 (−30 %)." in said
+    assert "More than a tenth from its edge: gradient descent at η = 0.5 (−30 %)." in said
 
 
 def test_the_cells_in_which_the_neuron_s_prediction_fails_are_named(study):
