@@ -72,6 +72,19 @@ def test_its_words_are_those_of_the_part_that_speaks_most_against_the_finding(st
     assert because["F8"].startswith("SAM makes progress at all three radii: ")
 
 
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [
+        (0.0123, "ends 1.23 points above SAM"),
+        (-5e-10, "ends as accurate as SAM"),
+        (-0.0123, "ends 1.23 points below SAM"),
+    ],
+)
+def test_a_difference_that_shows_no_digit_has_no_side(study, effect, words):
+    [part] = [part for claim in study.claims for part in claim.parts if part.name == "F1a"]
+    assert words in part.quantity.in_words(study, effect)
+
+
 def test_a_part_that_was_not_measured_says_why_and_is_drawn_without_a_mark(study, monkeypatch):
     forest, judge = study.artifact("forest1"), verdict_forest.judge_claims
 

@@ -57,6 +57,17 @@ def test_a_missing_number_is_a_dash(form, missing):
 
 
 @MISSING
+def test_an_effect_that_is_only_what_rounding_leaves_is_zero(missing):
+    assert [MARKDOWN.effect(value) for value in (-5e-10, -0.0, 0.00233, -2e-6, missing)] == [
+        "0",
+        "0",
+        "0.00233",
+        "−2 × 10⁻⁶",
+        "—",
+    ]
+
+
+@MISSING
 def test_a_mean_without_a_deviation_stands_alone(missing):
     assert MARKDOWN.spread(0.93, 0.0361) == "0.9300 ± 0.0361"
     assert LATEX.spread(0.93, 0.0361) == r"0.9300 $\pm$ 0.0361"

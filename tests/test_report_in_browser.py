@@ -159,6 +159,13 @@ def test_on_a_phone_a_wide_table_scrolls_in_its_own_box(open_report):
     assert page.locator("#table1 .scroll").evaluate("box => box.scrollLeft") == 50
 
 
+def test_on_a_phone_every_verdict_of_the_findings_is_in_view(open_report):
+    verdicts = open_report(PHONE).locator("#table-findings td .verdict").all()
+
+    assert len(verdicts) > 30
+    assert all(box["x"] + box["width"] <= 390 for box in (verdict.bounding_box() for verdict in verdicts))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_background(open_report, scheme):
     page = open_report({**DESKTOP, "color_scheme": scheme})

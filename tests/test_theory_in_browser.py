@@ -110,8 +110,12 @@ def test_the_nearest_trained_cell_is_one_of_the_study_s(open_report, study):
 def test_the_plates_are_to_be_seen_and_nothing_moves_or_overflows(open_report, options):
     page = open_report(options)
 
+    tools, plates = (page.locator(where).bounding_box() for where in (".tools[data-figure=figure6]", ".plates"))
+    assert tools["y"] + tools["height"] <= plates["y"], "what the figure offers stays with it"
     for plane in ("quadratic", "neuron"):
         box = page.locator(f"[data-plane={plane}]")
+        predicted = box.locator("tr.sam td").nth(2).bounding_box()
+        assert predicted["x"] + predicted["width"] <= options["viewport"]["width"]
         picture = box.locator("svg[role=img]")
         assert picture.bounding_box()["height"] > 150
         assert "ρ = " in picture.get_attribute("aria-label")

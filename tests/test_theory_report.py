@@ -35,7 +35,7 @@ def text(study, section: str, artifact: str, change) -> str:
         ("quadratic", "figure7", {"error": 0.2}, "differs from the formula by up to 0.2 of its value"),
         ("quadratic", "figure8", {"error": 0.3}, "differ from the formula by up to 0.3"),
         ("sensing-map", "figure11", {"error": 0.04}, "within 4.0 % of the quadratic's floor, with no constant fitted"),
-        ("sensing-map", "figure11", {"error": 0.5}, "off the quadratic's floor by up to 0.5 of it"),
+        ("sensing-map", "figure11", {"error": 0.5}, "different from the quadratic's floor by up to 0.5 of its value"),
         ("sensing-map", "figure11", {"apart": None}, "The original's own step size is 0.5."),
         ("laws", "table4", {"bounded_from": None, "unbounded_from": 0.3}, "no bounded law loses more than half"),
         ("laws", "table4", {"bounded_from": 1.0, "unbounded_from": 0.3}, "the bounded ones from ρ = 1 on at"),
@@ -55,7 +55,7 @@ def test_the_descents_that_are_far_from_their_edges_are_named(study):
 
     assert "None is more than a tenth from its edge." in text(study, "edge", "figure13", lambda f: move(f, 0.01))
     said = text(study, "edge", "figure13", lambda f: move(f, -0.3))
-    assert "More than a tenth from its edge: Gradient descent at η = 0.5 (−30 %)." in said
+    assert "More than a tenth from its edge: gradient descent at η = 0.5 (−30 %)." in said
 
 
 def test_the_cells_in_which_the_neuron_s_prediction_fails_are_named(study):

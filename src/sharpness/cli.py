@@ -72,7 +72,7 @@ def _train(options: argparse.Namespace) -> int:
         return 128 + interruption.signal
     last = outcome.history[-1]
     _say(
-        f"{job.id}: {outcome.status} after {last['epoch']} epochs, test accuracy {last['test_accuracy']:.4f}, "
+        f"{job.id}: {outcome.status} after epoch {last['epoch']}, test accuracy {last['test_accuracy']:.4f}, "
         f"test loss {last['test_loss']:.4f}, {outcome.seconds:.1f} s{AS_BEFORE if repeated else ''}"
     )
     return 0

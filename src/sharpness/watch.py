@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sharpness.evidence.formatting import duration
+from sharpness.evidence.formatting import counted, duration
 from sharpness.jobs import COMPLETED, DIVERGED, TRAINING
 from sharpness.progress import AT_WORK, is_locked
 from sharpness.status import FAILED, RUNNING, STOPPED, WAITING, State, Status, collect
@@ -93,7 +93,7 @@ def _detail(state: State) -> str:
     if state.name == FAILED or state.job.kind != TRAINING:
         return state.reason
     if state.is_finished:
-        return f"{state.epoch} epochs, test accuracy {state.test_accuracy:.4f}, {duration(state.seconds)}"
+        return f"{counted(state.epoch, 'epoch')}, test accuracy {state.test_accuracy:.4f}, {duration(state.seconds)}"
     if state.name == WAITING:
         return ""
     parts = [f"epoch {state.epoch} of {state.job.spec['epochs']}"]

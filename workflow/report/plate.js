@@ -85,8 +85,11 @@
 
   function written(value) {
     if (value === null || !(Math.abs(value) < 1e12)) return "diverged";
-    if (value && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4)) return value.toExponential(2).replace("-", "−");
-    return value.toFixed(4);
+    if (value === 0) return "0";
+    if (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4) return value.toFixed(4);
+    const [mantissa, exponent] = value.toExponential(2).split("e");
+    const raised = [...exponent].map((sign) => ({ "-": "⁻", "+": "" })[sign] ?? SUPERSCRIPTS[sign]).join("");
+    return `${mantissa} × 10${raised}`;
   }
 
   function add(parent, name, attributes = {}, text = "") {
@@ -176,10 +179,10 @@
   }
 
   document.querySelectorAll("script.plate").forEach((script) => {
-    const figure = document.getElementById(script.dataset.figure);
+    const tools = document.querySelector(`.tools[data-figure="${script.dataset.figure}"]`);
     const box = document.createElement("div");
     box.className = "plates";
-    figure.after(box);
+    tools.after(box);
     add(box, "p", {}, "Choose a radius and a step size. × and + mark where theory says that SAM and USAM end, dots "
       + "where they are. The last column has the nearest cell computed beforehand, with starts and steps of its own.");
     for (const [name, plate] of Object.entries(JSON.parse(script.textContent))) build(box, name, plate);

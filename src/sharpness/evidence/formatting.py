@@ -13,6 +13,7 @@ from markupsafe import Markup
 from sharpness import registry
 
 LARGEST_LOSS = 1e308  # a loss beyond it has diverged
+SMALLEST_EFFECT = 1e-6  # of equal accuracies the digits of history.csv leave less
 DIVERGED = "diverged"
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -62,6 +63,10 @@ class Markdown:
     def measured(self, value: float | None, digits: int = 3) -> str:
         """An effect with some significant digits, with a power of ten where it is very small or large."""
         return self.nothing if _is_missing(value) else self._scientific(f"{value:.{digits}g}")
+
+    def effect(self, value: float | None) -> str:
+        """What a part of a finding has measured: as `measured`, and 0 where it is only what rounding leaves of 0."""
+        return self.measured(0.0 if value is not None and abs(value) < SMALLEST_EFFECT else value)
 
     def loss(self, value: float | None) -> str:
         """A loss of matrix sensing with three significant digits, from a thousand on with a power of ten."""
@@ -211,7 +216,7 @@ def _is_missing(value: float | None) -> bool:
 
 MARKDOWN, LATEX = Markdown(), Latex()
 FILTERS = {
-    **{name: getattr(MARKDOWN, name) for name in ("fixed", "signed", "spread", "short", "measured", "loss")},
+    **{name: getattr(MARKDOWN, name) for name in ("fixed", "signed", "spread", "short", "measured", "effect", "loss")},
     **{function.__name__: function for function in (plain, code, counted, yes_no, duration, memory, numbered)},
     **{function.__name__: function for function in (ascent, embedded)},
 }

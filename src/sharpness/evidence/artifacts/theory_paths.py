@@ -121,7 +121,7 @@ class TheoryPaths(Figure):
                 "rate": plane.learning_rate,
                 "rates": [min(rates), max(rates)],
                 "rho": plane.rho[1],
-                "radii": [0.0, plane.rho[-1] * 2],
+                "radii": [0.0, plane.rho[-1]],  # as in the figure, whose view all ends are within
                 "start": plane.start,
                 "steps": plane.steps,
                 "cells": [[*key, value] for key, value in cells[problem].items()],

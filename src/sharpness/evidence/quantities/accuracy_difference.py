@@ -34,8 +34,9 @@ class AccuracyDifference(Quantity):
 
     def in_words(self, study: Study, effect: float) -> str:
         first, second = self.first.in_words(study), self.second.in_words(study)
-        side = "above" if effect >= 0 else "below"
-        return f"{first} ends {abs(100 * effect):.2f} points {side} {second} on {titles.network(self.network)}"
+        points = f"{abs(100 * effect):.2f}"
+        by = "as accurate as" if points == "0.00" else f"{points} points {'above' if effect > 0 else 'below'}"
+        return f"{first} ends {by} {second} on {titles.network(self.network)}"
 
     def written(self, value: float) -> str:
         return f"{MARKDOWN.signed(100 * value, 2)}"

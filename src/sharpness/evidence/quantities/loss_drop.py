@@ -6,6 +6,7 @@ import numpy as np
 
 from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
+from sharpness.evidence.formatting import counted
 from sharpness.evidence.quantity import Quantity, Results, Run, Unmeasured
 from sharpness.evidence.runs import finite
 from sharpness.evidence.verdicts import Sample
@@ -57,7 +58,8 @@ class LossDrop(Quantity):
         first = next(epoch for epoch in range(2, epochs + 2) if drops(epoch - 1, epochs, [self.milestone]))
         changes = round(self.window * epochs)
         if changes < FEWEST_CHANGES or first - 1 - changes < 1 or first > epochs:
-            raise Unmeasured(f"a schedule of {epochs} epochs is too short to tell a drop from a usual change")
+            schedule = f"a schedule of {counted(epochs, 'epoch')}"
+            raise Unmeasured(f"{schedule} is too short to tell a drop from a usual change")
         values, left_out = [], 0
         for history in results.histories(self.run.of(results.study, self.network)).values():
             losses = finite(history)["test_loss"].to_numpy()
