@@ -9,7 +9,7 @@ from pathlib import Path
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from sharpness import paths
-from sharpness.errors import SettingError, UserError, setting, suggestion
+from sharpness.errors import UserError, setting, settings_of, suggestion
 from sharpness.paths import shipped
 from sharpness.yaml_files import read_yaml
 
@@ -58,11 +58,8 @@ def check_config(config: dict, root: Path = Path()) -> dict:
 
 def _checked_config(config: object, root: Path, where: str) -> dict:
     check(config, shipped(CONFIG_SCHEMA, root), where)
-    try:
-        with setting("data_dir"):
-            return {**config, "data_dir": str(paths.folder(config["data_dir"]))}
-    except SettingError as error:
-        raise UserError(f"{where}: {error}") from None
+    with settings_of(where), setting("data_dir"):
+        return {**config, "data_dir": str(paths.folder(config["data_dir"]))}
 
 
 def read_config(path: Path, schema: Path) -> dict:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sharpness.dynamics.laws import LAWS
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
@@ -47,16 +47,12 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("images", "width", "layers", "gain", "steps", "every"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
+        require_above_zero(self, "images", "width", "layers", "gain", "steps", "every", "learning_rate", "rho")
         require(2 <= self.images <= 1797, f"images is {self.images}; choose 2 to 1797, which is all of the digits")
         half = f"every is {self.every}; choose {self.steps // 2} at most, half of the steps, over which means are taken"
         require(2 * self.every <= self.steps, half)
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("learning_rate", "rho"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_each_of(self, "laws", LAWS)
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:

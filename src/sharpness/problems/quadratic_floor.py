@@ -7,7 +7,7 @@ import pandas as pd
 
 from sharpness.dynamics.laws import LAWS
 from sharpness.dynamics.quadratic import attracts, descend, floor
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
@@ -43,14 +43,11 @@ class Settings:
     def __post_init__(self) -> None:
         falling = all(one > other for one, other in zip(self.eigenvalues, self.eigenvalues[1:], strict=False))
         require(falling and self.eigenvalues[-1] > 0, "eigenvalues must be above 0 and fall")
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("learning_rate", "rho"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
+        require_each_of(self, "laws", LAWS)
+        require_above_zero(self, "learning_rate", "rho", "steps", "starts")
         edge = 2 / self.eigenvalues[0]
         require(max(self.learning_rate) < edge, f"learning_rate has {max(self.learning_rate):g}; stay below {edge:g}")
-        require(min(self.steps, self.starts) > 0, "steps and starts must be more than 0")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:

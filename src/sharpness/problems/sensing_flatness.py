@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sharpness.dynamics.laws import LAWS
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
@@ -49,15 +49,13 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "rank", "measurements", "learning_rate", "steps", "every", "draws"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("rho", "scale"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
+        require_above_zero(
+            self, "dimension", "rank", "measurements", "learning_rate", "steps", "every", "draws", "rho", "scale"
+        )
+        require_each_of(self, "laws", LAWS)
         require(self.steps % self.every == 0, f"every is {self.every}; give a divisor of steps, {self.steps}")
         require(self.rank <= self.dimension, f"rank is {self.rank}; it must be at most the dimension, {self.dimension}")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:

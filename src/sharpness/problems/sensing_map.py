@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sharpness.dynamics.laws import LAWS
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
@@ -55,16 +55,11 @@ class Settings:
     small_rate: float
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "rank", "measurements", "steps", "draws"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be more than 0")
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("learning_rate", "rho"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
-        for name in ("small_rho", "small_rate"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
+        require_above_zero(self, "dimension", "rank", "measurements", "steps", "draws")
+        require_each_of(self, "laws", LAWS)
+        require_above_zero(self, "learning_rate", "rho", "small_rho", "small_rate")
         require(self.rank <= self.dimension, f"rank is {self.rank}; it must be at most the dimension, {self.dimension}")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:

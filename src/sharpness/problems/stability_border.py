@@ -6,7 +6,7 @@ import pandas as pd
 
 from sharpness.dynamics.laws import LAWS
 from sharpness.dynamics.quadratic import border, measured_border
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_each_of
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
@@ -38,14 +38,10 @@ class Settings:
     digits: float
 
     def __post_init__(self) -> None:
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("learning_rate", "rho"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
+        require_each_of(self, "laws", LAWS)
+        require_above_zero(self, "learning_rate", "rho", "steps", "far", "digits")
         finest = f"digits is {self.digits:g}; give 1e-14 or more, which is as fine as numbers are"
-        require(self.digits >= 1e-14 or self.digits <= 0, finest)
-        for name in ("steps", "far", "digits"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
+        require(self.digits >= 1e-14, finest)
 
 
 def compute(settings: Settings) -> pd.DataFrame:
