@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
 from sharpness.evidence.artifact import Artifact
 from sharpness.evidence.quantity import Quantity, Results
 from sharpness.evidence.runs import loss_or_inf, read_problem
 from sharpness.jobs import Job
-from sharpness.settings import require
+from sharpness.settings import require, require_known
 from sharpness.study import Study
 
 
@@ -87,8 +86,7 @@ class OfSweep(Quantity):
         radii = spec["rho"] if self.method != "gd" else [0.0]
         swept = [f"{method} with rho {rho!r}" for method in spec["methods"] for rho in radii]
         for name in (f"{self.method} with rho {rho!r}" for rho in self.rho):
-            if name not in swept:
-                raise SettingError(not_known("matrix sensing run", name, swept))
+            require_known("matrix sensing run", name, swept)
         require(
             1 <= self.step <= spec["steps"],
             f"step {self.step} of matrix sensing, which takes {spec['steps']}; choose one of them",

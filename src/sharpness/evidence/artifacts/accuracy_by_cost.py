@@ -1,20 +1,17 @@
 """Final test accuracy against the backward passes that a training takes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import titles
+from sharpness.evidence import style, titles
 from sharpness.evidence.artifact import Figure, ShowsExperiment
 from sharpness.evidence.hover import Series, panel
 from sharpness.evidence.runs import final_results, summarize
+from sharpness.evidence.style import Drawing
 from sharpness.jobs import Job
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 # Of runs that were trained before run.json counted their passes, each step of which took so many.
 PASSES_OF_A_STEP = {"sgd": 1, "sam": 2}
@@ -59,9 +56,7 @@ class AccuracyByCost(ShowsExperiment, Figure):
             "where a method trains longer. One backward pass over the training set is one epoch of SGD."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
-        from sharpness.evidence import style
-
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         colours = style.method_colours(list(study.methods))
         series = []
         groups = data.dropna(subset="final_test_accuracy").groupby(["label", "method"], sort=False)
@@ -72,15 +67,9 @@ class AccuracyByCost(ShowsExperiment, Figure):
             series.append(Series(label, colours[method], points, [text]))
         return [panel(drawing, drawing.axes[0], "test accuracy, backward passes ", series)] if series else []
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
-        drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        drawing = style.figure(2.4, f"{titles.sized_network(self.jobs(study)[0].spec)}\n{titles.training(study)}")
         axes = drawing.subplots()
-        style.title(drawing, f"{titles.sized_network(self.jobs(study)[0].spec)}\n{titles.training(study)}")
         colours = style.method_colours(list(study.methods))
         labels = {row.label: row.method for row in data.drop_duplicates("label").itertuples()}
         keys = []
@@ -88,7 +77,7 @@ class AccuracyByCost(ShowsExperiment, Figure):
         means = points.groupby(["optimizer", "label"], sort=False)[["passes", "final_test_accuracy"]].mean()
         if "sgd" in means.index.get_level_values("optimizer"):
             axes.plot(*means.loc["sgd"].to_numpy().T, color=style.INK, zorder=1, **style.MEAN)
-            keys.append(Line2D([], [], color=style.INK, label="more epochs of SGD", **style.MEAN))
+            keys.append(style.key(label="more epochs of SGD", **style.MEAN))
         drawn = []
         for (label, method), marker in zip(labels.items(), style.MARKERS * len(labels), strict=False):
             look = {"color": colours[method], "marker": marker, "markersize": 5, "linestyle": "none"}
@@ -97,7 +86,7 @@ class AccuracyByCost(ShowsExperiment, Figure):
                 passes, mean = means.xs(label, level="label").iloc[0]
                 reach = [[mean - own.min()], [own.max() - mean]]
                 axes.errorbar(passes, mean, yerr=reach, elinewidth=0.8, capsize=1.5, **look)
-            drawn.append(Line2D([], [], label=label if len(own) else f"{label} (diverged)", **look))
+            drawn.append(style.key(label=label if len(own) else f"{label} (diverged)", **look))
         axes.set(xlabel="Backward passes over the training set", ylabel="Test accuracy", xlim=(0, None))
         style.legend(drawing, drawn, keys)
         return drawing

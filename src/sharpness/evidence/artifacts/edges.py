@@ -1,19 +1,16 @@
 """The largest Hessian eigenvalue by step, and the edge at which theory says that it settles."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import theory
+from sharpness.evidence import style, theory
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import panel
+from sharpness.evidence.style import Drawing
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 TICKS = np.array([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
 
@@ -50,8 +47,8 @@ class Edges(theory.ShowsProblem, Figure):
             f"{counted(spec['layers'], 'hidden layer')} of {counted(spec['width'], 'unit')}."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
-        colours = theory.colours(list(dict.fromkeys(data["law"])))
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
+        colours = theory.colours(data["law"])
         rows = list(dict.fromkeys(zip(data["law"], data["rho"], strict=True)))
         places = [(law, rho, rate) for law, rho in rows for rate in sorted(data["learning_rate"].unique())]
         panels = []
@@ -61,18 +58,14 @@ class Edges(theory.ShowsProblem, Figure):
             panels.append(panel(drawing, axes, "largest eigenvalue, step ", series))
         return panels
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         rows = list(dict.fromkeys(zip(data["law"], data["rho"], strict=True)))
         rates = sorted(data["learning_rate"].unique())
-        drawing = Drawing(figsize=(style.COLUMN, 0.6 + 0.85 * len(rows)), layout="constrained")
+        drawing = style.figure(
+            0.6 + 0.85 * len(rows), "Largest Hessian eigenvalue by step, and the edge of each method"
+        )
         panels = drawing.subplots(len(rows), len(rates), sharex=True, sharey=True, squeeze=False)
-        style.title(drawing, "Largest Hessian eigenvalue by step, and the edge of each method")
-        colours = theory.colours(list(dict.fromkeys(data["law"])))
+        colours = theory.colours(data["law"])
         markers = dict(zip(dict.fromkeys(data["law"]), style.MARKERS, strict=False))
         for row, (law, rho) in enumerate(rows):
             for column, rate in enumerate(rates):
@@ -89,12 +82,8 @@ class Edges(theory.ShowsProblem, Figure):
             panels[row, 0].set_ylabel(f"{name}\nρ = {rho:g}" if rho else name)
         panels[0, 0].set_yscale("log")
         style.frame(panels[0, 0], pd.concat([data["eigenvalue"], data["edge"]]), TICKS)
-        shown = [
-            Line2D([], [], color=colours[law], marker=marker, **theory.MEASURED, label=f"{theory.LAWS[law]}, measured")
-            for law, marker in markers.items()
-        ]
         drawing.align_ylabels()
-        style.legend(drawing, shown, theory.legend_keys(predicted="predicted edge")[:1])
+        style.legend(drawing, theory.law_keys(markers), [theory.predicted_key("predicted edge")])
         return drawing
 
 

@@ -2,22 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import titles
+from sharpness.evidence import style, titles
 from sharpness.evidence.artifact import Figure, ShowsExperiment
 from sharpness.evidence.hover import Series, panel
 from sharpness.evidence.runs import final_results, read_histories, summarize
+from sharpness.evidence.style import Artist, Axes, Drawing
 from sharpness.jobs import COMPLETED, DIVERGED
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
 SUMMARIES = {"mean": "mean", "minimum": "min", "maximum": "max"}
 Run = tuple[str, float | None]  # a method and its radius
@@ -89,7 +84,7 @@ class LearningCurves(ShowsExperiment, Figure):
             "results": results,
         }
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         shown, colours = self.shown(study), _colours(study, data)
         data = data[np.isfinite(data["test_loss"])]
         panels = []
@@ -105,16 +100,12 @@ class LearningCurves(ShowsExperiment, Figure):
                 panels.append(panel(drawing, axes, f"{title}, {shown}, epoch ", series))
         return panels
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         from matplotlib.ticker import MaxNLocator
 
-        from sharpness.evidence import style
-
         epochs, shown = study.settings["epochs"], self.shown(study)
-        drawing = Drawing(figsize=(style.COLUMN, 3.5), layout="constrained")
+        drawing = style.figure(3.5, f"{titles.sized_network(self.jobs(study)[0].spec)}\n{titles.training(study)}")
         top, bottom = drawing.subplots(2, 1, sharex=True)
-        style.title(drawing, f"{titles.sized_network(self.jobs(study)[0].spec)}\n{titles.training(study)}")
         top.set(yscale="log", ylabel="Test loss (nats)")
         # Equal steps divide the error by equal factors: so 0.97 and 0.98 differ even beside a method at chance.
         error_scale = (lambda a: -np.log10(np.maximum(1 - a, 1e-9)), lambda s: 1 - 10.0 ** -np.asarray(s))
@@ -141,11 +132,9 @@ class LearningCurves(ShowsExperiment, Figure):
         return drawing
 
 
-def _draw_panel(axes: "Axes", points: pd.DataFrame, quantity: str, shown: str, colours: dict[Run, str]) -> None:
+def _draw_panel(axes: Axes, points: pd.DataFrame, quantity: str, shown: str, colours: dict[Run, str]) -> None:
     """For each method the range over the seeds, the mean, the seed shown, and the diverged seeds up to a cross."""
     import seaborn
-
-    from sharpness.evidence import style
 
     runs = dict(_by_run(points))
     points = pd.concat([group.assign(run=index) for index, group in enumerate(runs.values())] or [points])
@@ -177,8 +166,6 @@ def _by_run(data: pd.DataFrame) -> Iterator[tuple[Run, pd.DataFrame]]:
 
 def _colours(study: Study, data: pd.DataFrame) -> dict[Run, str]:
     """Each curve's colour: its method's, in a shade of its own where the figure shows the method at several radii."""
-    from sharpness.evidence import style
-
     runs, colours = [run for run, _ in _by_run(data)], {}
     for method, rho in runs:
         colour = style.method_colours(list(study.methods))[method]
@@ -187,35 +174,26 @@ def _colours(study: Study, data: pd.DataFrame) -> dict[Run, str]:
     return colours
 
 
-def _methods(data: pd.DataFrame, colours: dict[Run, str]) -> list["Artist"]:
-    from matplotlib.lines import Line2D
-
-    from sharpness.evidence import style
-
+def _methods(data: pd.DataFrame, colours: dict[Run, str]) -> list[Artist]:
     markers = style.MARKERS * len(colours)
     return [
-        Line2D([], [], color=colours[run], marker=marker, label=group["label"].iloc[0])
+        style.key(color=colours[run], marker=marker, label=group["label"].iloc[0])
         for (run, group), marker in zip(_by_run(data), markers, strict=False)
     ]
 
 
-def _keys(data: pd.DataFrame, shown: str, drops: bool) -> list["Artist"]:
+def _keys(data: pd.DataFrame, shown: str, drops: bool) -> list[Artist]:
     """What the line styles stand for, of those that the figure has."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    from sharpness.evidence import style
-
     keys, drawn = [], set(data["curve"])
     if shown in drawn:
-        keys.append(Line2D([], [], color=style.INK, label=shown))
+        keys.append(style.key(label=shown))
     if "mean" in drawn:
-        keys.append(Line2D([], [], color=style.INK, **style.MEAN, label="mean over seeds"))
-        keys.append(Patch(color=style.INK, **style.BAND, label="range over seeds"))
+        keys.append(style.key(**style.MEAN, label="mean over seeds"))
+        keys.append(style.band_key("range over seeds"))
     if drops:
-        keys.append(Line2D([], [], **style.DROP, label="learning rate drops"))
+        keys.append(style.key(**style.DROP, label="learning rate drops"))
     if (data["status"] == DIVERGED).any():
-        keys.append(Line2D([], [], color=style.INK, **style.CROSS, label="diverged here"))
+        keys.append(style.key(**style.CROSS, label="diverged here"))
     return keys
 
 

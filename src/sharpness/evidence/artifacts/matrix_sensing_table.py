@@ -10,7 +10,7 @@ from sharpness.evidence import titles
 from sharpness.evidence.artifact import Content, Table
 from sharpness.evidence.formatting import LARGEST_LOSS, Markdown, counted
 from sharpness.evidence.sensing import ShowsSweep
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero
 from sharpness.study import Study
 
 LOSSES = ["loss_median", "loss_min", "loss_max"]
@@ -26,7 +26,7 @@ class Published:
     loss: float
 
     def __post_init__(self) -> None:
-        require(self.loss > 0, f"loss is {self.loss:g}; it must be more than 0")
+        require_above_zero(self, "loss")
 
 
 @dataclass(frozen=True, kw_only=True)
