@@ -18,6 +18,8 @@ Everything here works on numbers, on arrays and on tensors.
 from collections.abc import Callable
 from typing import TypeVar
 
+import numpy as np
+
 T = TypeVar("T")
 
 FLOOR = 1e-15  # added to a norm that divides, so that no gradient gives no step
@@ -51,6 +53,11 @@ def solve(law: str, c: float) -> float:
         case "usam":
             return 0.0 if c < 1 else float("inf")
     return 0.0
+
+
+def row_norm(points: np.ndarray) -> np.ndarray:
+    """The Euclidean norms along the last axis, (..., n) to (..., 1)."""
+    return np.sqrt((points**2).sum(-1, keepdims=True))
 
 
 def advance(

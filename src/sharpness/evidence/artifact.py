@@ -17,7 +17,7 @@ import pandas as pd
 from sharpness import files, records
 from sharpness.evidence import style, titles
 from sharpness.evidence.formatting import LATEX, MARKDOWN, Markdown, roman
-from sharpness.evidence.runs import csv_text
+from sharpness.evidence.runs import csv_text, final_results, summarize
 from sharpness.evidence.style import Drawing
 from sharpness.jobs import Job
 from sharpness.settings import require, require_known
@@ -232,6 +232,15 @@ class ShowsExperiment(Artifact):
         found = dict.fromkeys(str(job.spec[key]) for job in self.jobs(study))
         remedy = "choose one with its key network" if key == "network" else f"give it an experiment with one {key}"
         require(len(found) == 1, f"shows one {key}, but its experiment trains {', '.join(found)}; {remedy}")
+
+    def network_title(self, study: Study) -> str:
+        """The title of the one network that its runs train."""
+        return titles.sized_network(self.jobs(study)[0].spec)
+
+    def results(self, study: Study) -> pd.DataFrame:
+        """As final_results by method and rho, and a label for each method at its radius."""
+        results = final_results(summarize(self.jobs(study)), ["method", "rho"])
+        return results.assign(label=[titles.method(study, row.method, row.rho) for row in results.itertuples()])
 
     def caption(self, study: Study) -> str:
         return f"{self.title}, {titles.training(study)}."

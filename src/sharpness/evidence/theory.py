@@ -1,4 +1,4 @@
-"""What the figures, tables and quantities of Part II share: measured points beside predicted lines."""
+"""What the figures, tables and quantities of toy problems share, such as measured points beside predicted lines."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ import pandas as pd
 from sharpness.evidence import style, titles
 from sharpness.evidence.artifact import Figure, ShowsExperiment
 from sharpness.evidence.hover import Series, panel
-from sharpness.evidence.runs import final_results, summarize
+from sharpness.evidence.runs import summarize
 from sharpness.evidence.style import Drawing
 from sharpness.jobs import Job
 from sharpness.study import Study
@@ -41,19 +41,14 @@ class AccuracyByCost(ShowsExperiment, Figure):
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """The final results by method, with the passes of a whole training, cheapest first."""
-        results = final_results(summarize(self.jobs(study)), ["method", "rho"])
-        results["label"] = [titles.method(study, row.method, row.rho) for row in results.itertuples()]
+        results = self.results(study)
         results["passes"] = results["label"].map(data.groupby("label")["passes"].max())
-        return {
-            "network": titles.sized_network(self.jobs(study)[0].spec),
-            "results": results.sort_values("passes", kind="stable"),
-        }
+        return {"network": self.network_title(study), "results": results.sort_values("passes", kind="stable")}
 
     def caption(self, study: Study) -> str:
-        network = titles.sized_network(self.jobs(study)[0].spec)
         return (
-            f"{self.title}, on {network}: mean and range over the seeds that completed, {titles.training(study)} but "
-            "where a method trains longer. One backward pass over the training set is one epoch of SGD."
+            f"{self.title}, on {self.network_title(study)}: mean and range over the seeds that completed, "
+            f"{titles.training(study)} but where a method trains longer. One backward pass over the training set is one epoch of SGD."
         )
 
     def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
@@ -68,7 +63,7 @@ class AccuracyByCost(ShowsExperiment, Figure):
         return [panel(drawing, drawing.axes[0], "test accuracy, backward passes ", series)] if series else []
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        drawing = style.figure(2.4, f"{titles.sized_network(self.jobs(study)[0].spec)}\n{titles.training(study)}")
+        drawing = style.figure(2.4, f"{self.network_title(study)}\n{titles.training(study)}")
         axes = drawing.subplots()
         colours = style.method_colours(list(study.methods))
         labels = {row.label: row.method for row in data.drop_duplicates("label").itertuples()}

@@ -9,7 +9,7 @@ import pandas as pd
 from sharpness.evidence import style, titles
 from sharpness.evidence.artifact import Figure, ShowsExperiment
 from sharpness.evidence.hover import Series, panel
-from sharpness.evidence.runs import final_results, read_histories, summarize
+from sharpness.evidence.runs import read_histories
 from sharpness.evidence.style import Artist, Axes, Drawing
 from sharpness.jobs import COMPLETED, DIVERGED
 from sharpness.study import Study
@@ -71,18 +71,13 @@ class LearningCurves(ShowsExperiment, Figure):
         return pd.concat(curves, ignore_index=True)[columns]
 
     def caption(self, study: Study) -> str:
-        network = titles.sized_network(self.jobs(study)[0].spec)
-        return f"{self.title}, on {network}: test loss and test accuracy by epoch, {titles.training(study)}."
+        network, training = self.network_title(study), titles.training(study)
+        return f"{self.title}, on {network}: test loss and test accuracy by epoch, {training}."
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """The test loss around each drop of the learning rate, in the seed shown; the final results by method."""
-        results = final_results(summarize(self.jobs(study)), ["method", "rho"])
-        results["label"] = [titles.method(study, row.method, row.rho) for row in results.itertuples()]
-        return {
-            "network": titles.sized_network(self.jobs(study)[0].spec),
-            "drops": _drops(data, self.shown(study)),
-            "results": results,
-        }
+        drops = _drops(data, self.shown(study))
+        return {"network": self.network_title(study), "drops": drops, "results": self.results(study)}
 
     def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         shown, colours = self.shown(study), _colours(study, data)
@@ -104,7 +99,7 @@ class LearningCurves(ShowsExperiment, Figure):
         from matplotlib.ticker import MaxNLocator
 
         epochs, shown = study.settings["epochs"], self.shown(study)
-        drawing = style.figure(3.5, f"{titles.sized_network(self.jobs(study)[0].spec)}\n{titles.training(study)}")
+        drawing = style.figure(3.5, f"{self.network_title(study)}\n{titles.training(study)}")
         top, bottom = drawing.subplots(2, 1, sharex=True)
         top.set(yscale="log", ylabel="Test loss (nats)")
         # Equal steps divide the error by equal factors: so 0.97 and 0.98 differ even beside a method at chance.

@@ -27,8 +27,8 @@ class MatrixSensingCurves(ShowsSweep, Figure):
         return data.rename(columns={"loss_median": "median", "loss_min": "minimum", "loss_max": "maximum"})
 
     def caption(self, study: Study) -> str:
-        draws = study.problems[self.problem].spec["draws"]
-        return f"{self.title}: the loss before each step, median and range over {counted(draws, 'draw')}."
+        draws = counted(self.spec(study)["draws"], "draw")
+        return f"{self.title}: the loss before each step, median and range over {draws}."
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """Each curve's median loss before the last step, and its lowest one."""

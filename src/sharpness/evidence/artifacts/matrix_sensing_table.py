@@ -37,7 +37,7 @@ class MatrixSensingTable(ShowsSweep, Table):
 
     def check(self, study: Study) -> None:
         super().check(study)
-        methods = study.problems[self.problem].spec["methods"]
+        methods = self.spec(study)["methods"]
         printed = [(row.method, row.rho, row.step) for row in self.published]
         for method, rho, step in printed:
             what = f"config/published.yaml has {method} at ρ = {rho!r}, step {step},"
@@ -64,7 +64,7 @@ class MatrixSensingTable(ShowsSweep, Table):
                 row = by_method.loc[method]
                 cells += [_range(row, form), form.measured(row["published"], digits=8)]
             rows.append(cells)
-        draws = study.problems[self.problem].spec["draws"]
+        draws = self.spec(study)["draws"]
         return Content(
             caption=f"Matrix sensing: the loss before each step, median (and range) over {counted(draws, 'draw')}, "
             "beside it the published value, which is one draw.",

@@ -63,7 +63,7 @@ class RadiusTable(ShowsExperiment, Table):
         return data
 
     def content(self, study: Study, data: pd.DataFrame, form: Markdown) -> Content:
-        spec = self.jobs(study)[0].spec
+        method = study.methods[self.jobs(study)[0].spec["method"]]["title"]
         sources = dict.fromkeys(row.source for row in self.published)
         rows = [
             [
@@ -81,7 +81,7 @@ class RadiusTable(ShowsExperiment, Table):
         printed = f"the published value ({', '.join(sources)}) and the difference, ours less the published one"
         return Content(
             caption=form.text(
-                f"{study.methods[spec['method']]['title']} on {titles.sized_network(spec)} by radius ρ: accuracy and "
+                f"{method} on {self.network_title(study)} by radius ρ: accuracy and "
                 "smoothed loss on the test set after the last epoch, mean ± sample standard deviation over n seeds"
                 f"{'; beside each ' + printed if sources else ''}."
             ),
