@@ -48,7 +48,8 @@ class AccuracyByCost(ShowsExperiment, Figure):
     def caption(self, study: Study) -> str:
         return (
             f"{self.title}, on {self.network_title(study)}: mean and range over the seeds that completed, "
-            f"{titles.training(study)} but where a method trains longer. One backward pass over the training set is one epoch of SGD."
+            f"{titles.training(study)} but where a method trains longer. "
+            "One backward pass over the training set is one epoch of SGD."
         )
 
     def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
