@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sharpness.dynamics.laws import LAWS
+from sharpness.dynamics.laws import LAWS, advance, grid
 from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
@@ -72,7 +72,6 @@ def compute(settings: Settings) -> pd.DataFrame:
     import torch
     from sklearn.datasets import load_digits
 
-    from sharpness.dynamics.laws import advance
     from sharpness.dynamics.matrix_sensing import stream
     from sharpness.dynamics.network import draw_weights, squared_loss
     from sharpness.dynamics.quadratic import edge
@@ -87,23 +86,20 @@ def compute(settings: Settings) -> pd.DataFrame:
     start = draw_weights(64, hidden, 10, settings.gain, stream(settings.seed, "weights"))
     slope = torch.func.grad(loss)
     rows = []
-    for law in settings.laws:
-        for rate in settings.learning_rate:
-            for rho in settings.rho if law != "gd" else (0.0,):
-                weights, vectors = start, stream(settings.seed, "lanczos")
-                for step in range(settings.steps + 1):
-                    if step % settings.every == 0:
-                        norm = float(slope(weights).norm())
-                        if not norm < 1e6:
-                            break
-                        first = torch.randn(size, dtype=torch.float64, generator=vectors)
-                        at = weights
-                        eigenvalue = largest_eigenvalue(
-                            lambda v, at=at: torch.func.jvp(slope, (at,), (v,))[1], first, tolerance=1e-3
-                        )
-                        reach = rho * float(LAWS[law](norm))
-                        values = (float(loss(weights)), norm, float(eigenvalue), edge(reach, rate))
-                        rows.append((law, rate, rho, step, *values))
-                    weights = advance(slope, weights, law, rho, rate, torch.linalg.vector_norm)
+    for law, rate, rho in grid(settings.laws, settings.learning_rate, settings.rho):
+        weights, vectors = start, stream(settings.seed, "lanczos")
+        for step in range(settings.steps + 1):
+            if step % settings.every == 0:
+                norm = float(slope(weights).norm())
+                if not norm < 1e6:
+                    break
+                first = torch.randn(size, dtype=torch.float64, generator=vectors)
+                eigenvalue = largest_eigenvalue(
+                    lambda v, at=weights: torch.func.jvp(slope, (at,), (v,))[1], first, tolerance=1e-3
+                )
+                reach = rho * float(LAWS[law](norm))
+                values = (float(loss(weights)), norm, float(eigenvalue), edge(reach, rate))
+                rows.append((law, rate, rho, step, *values))
+            weights = advance(slope, weights, law, rho, rate, torch.linalg.vector_norm)
     columns = ["law", "learning_rate", "rho", "step", "loss", "norm", "eigenvalue", "edge"]
     return pd.DataFrame(rows, columns=columns)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sharpness.dynamics.laws import LAWS
+from sharpness.dynamics.laws import LAWS, grid
 from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
@@ -84,19 +84,12 @@ def compute(settings: Settings) -> pd.DataFrame:
     from sharpness.dynamics.quadratic import floor
 
     torch.set_num_threads(1)
-    cells = [
-        (law, rate, rho)
-        for law in settings.laws
-        for rate in settings.learning_rate
-        for rho in (settings.rho if law != "gd" else (0.0,))
-    ]
+    cells = grid(settings.laws, settings.learning_rate, settings.rho)
     frames = []
     for first in range(0, settings.draws, DRAWS_PER_BATCH):
         draws = range(first, min(first + DRAWS_PER_BATCH, settings.draws))
         frames += _compute_batch(settings, cells, draws)
-    frame = pd.concat(frames, ignore_index=True)
-    order = frame["cell"].to_numpy()
-    frame = frame.iloc[order.argsort(kind="stable")].drop(columns="cell").reset_index(drop=True)
+    frame = pd.concat(frames).sort_values("cell", kind="stable", ignore_index=True).drop(columns="cell")
     cells = zip(frame["at_solution"], frame["law"], frame["rho"], frame["learning_rate"], strict=True)
     frame["predicted"] = [floor(*cell) for cell in cells]
     frame["error"] = (frame["loss"] / frame["predicted"] - 1).abs()

@@ -1,6 +1,7 @@
 """The largest eigenvalue at which a descent on the quadratic comes back from far out: by bisection and predicted."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import pandas as pd
 
@@ -52,10 +53,8 @@ def compute(settings: Settings) -> pd.DataFrame:
         predicted, error (relative).
     """
     rows = []
-    for law in settings.laws:
-        for rate in settings.learning_rate:
-            for rho in settings.rho:
-                measured = measured_border(law, rho, rate, settings.steps, settings.far, settings.digits)
-                predicted = border(law, rho, rate)
-                rows.append((law, rate, rho, measured, predicted, abs(measured / predicted - 1)))
+    for law, rate, rho in product(settings.laws, settings.learning_rate, settings.rho):
+        measured = measured_border(law, rho, rate, settings.steps, settings.far, settings.digits)
+        predicted = border(law, rho, rate)
+        rows.append((law, rate, rho, measured, predicted, abs(measured / predicted - 1)))
     return pd.DataFrame(rows, columns=["law", "learning_rate", "rho", "eigenvalue", "predicted", "error"])
