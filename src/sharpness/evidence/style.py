@@ -3,8 +3,9 @@
 Whatever loads the study imports this, so matplotlib and seaborn are imported where something is drawn.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -113,6 +114,11 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
     others = [method for method in methods if method not in METHOD_COLOURS]
     spare = SPARE_COLOURS if len(others) <= len(SPARE_COLOURS) else seaborn.husl_palette(len(others)).as_hex()
     return METHOD_COLOURS | dict(zip(others, spare, strict=False))
+
+
+def markers(names: Iterable[object]) -> dict:
+    """A marker for each of some names, which may repeat; more names than markers share them."""
+    return dict(zip(dict.fromkeys(names), cycle(MARKERS), strict=False))
 
 
 def shades(colour: str, radii: Sequence[float]) -> dict[float, str]:

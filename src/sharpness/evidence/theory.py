@@ -133,10 +133,10 @@ def shades(values: list[float]) -> dict[float, str]:
 
 def rate_keys(rates: Sequence[float]) -> list[Artist]:
     """The legend's entries for the measured points of each step size, a marker and a shade each."""
-    looks = zip(shades(list(rates)).items(), style.MARKERS * len(rates), strict=False)
+    colours = shades(list(rates))
     return [
-        style.key(color=colour, marker=marker, label=f"measured, η = {rate:g}", **MEASURED)
-        for (rate, colour), marker in looks
+        style.key(color=colours[rate], marker=marker, label=f"measured, η = {rate:g}", **MEASURED)
+        for rate, marker in style.markers(rates).items()
     ]
 
 

@@ -10,7 +10,6 @@ from sharpness.settings import require, require_above_zero, require_each_of
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
-# The columns that a claim may judge.
 JUDGED = ("error", "first_error")
 
 

@@ -11,9 +11,7 @@ from sharpness.settings import require_above_zero, require_each_of, require_not_
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
-# The columns that a claim may judge.
 JUDGED = ("sharpness", "error")
-# The laws whose end theory predicts.
 PREDICTED = ("gd", "usam", "sam")
 
 

@@ -12,7 +12,6 @@ from sharpness.settings import require, require_above_zero, require_each_of, req
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
-# The columns that a claim may judge.
 JUDGED = ("loss", "error")
 
 

@@ -67,7 +67,7 @@ class AccuracyByCost(ShowsExperiment, Figure):
         drawing = style.figure(2.4, f"{self.network_title(study)}\n{titles.training(study)}")
         axes = drawing.subplots()
         colours = style.method_colours(list(study.methods))
-        labels = {row.label: row.method for row in data.drop_duplicates("label").itertuples()}
+        methods = dict(zip(data["label"], data["method"], strict=True))
         keys = []
         points = data.dropna(subset="final_test_accuracy")
         means = points.groupby(["optimizer", "label"], sort=False)[["passes", "final_test_accuracy"]].mean()
@@ -75,8 +75,8 @@ class AccuracyByCost(ShowsExperiment, Figure):
             axes.plot(*means.loc["sgd"].to_numpy().T, color=style.INK, zorder=1, **style.MEAN)
             keys.append(style.key(label="more epochs of SGD", **style.MEAN))
         drawn = []
-        for (label, method), marker in zip(labels.items(), style.MARKERS * len(labels), strict=False):
-            look = {"color": colours[method], "marker": marker, "markersize": 5, "linestyle": "none"}
+        for label, marker in style.markers(methods).items():
+            look = {"color": colours[methods[label]], "marker": marker, "markersize": 5, "linestyle": "none"}
             own = points[points["label"] == label]["final_test_accuracy"]
             if len(own):
                 passes, mean = means.xs(label, level="label").iloc[0]

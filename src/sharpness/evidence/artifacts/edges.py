@@ -65,8 +65,7 @@ class Edges(theory.ShowsProblem, Figure):
             0.6 + 0.85 * len(rows), "Largest Hessian eigenvalue by step, and the edge of each method"
         )
         panels = drawing.subplots(len(rows), len(rates), sharex=True, sharey=True, squeeze=False)
-        colours = theory.colours(data["law"])
-        markers = dict(zip(dict.fromkeys(data["law"]), style.MARKERS, strict=False))
+        colours, markers = theory.colours(data["law"]), style.markers(data["law"])
         for row, (law, rho) in enumerate(rows):
             for column, rate in enumerate(rates):
                 axes = panels[row, column]

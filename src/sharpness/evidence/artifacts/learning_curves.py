@@ -142,7 +142,7 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, quantity: str, shown: str, col
         seaborn.lineplot(of["mean"], **look, errorbar=None, **style.MEAN)
     longest = int(points["epoch"].max()) if len(points) else 1
     every = max(longest // 8, 1)
-    for index, (run, marker) in enumerate(zip(colours, style.MARKERS * len(colours), strict=False)):
+    for index, (run, marker) in enumerate(style.markers(colours).items()):
         for name, curve in runs[run].groupby("curve", sort=False) if run in runs else ():
             if name in SUMMARIES:
                 continue
@@ -170,10 +170,9 @@ def _colours(study: Study, data: pd.DataFrame) -> dict[Run, str]:
 
 
 def _methods(data: pd.DataFrame, colours: dict[Run, str]) -> list[Artist]:
-    markers = style.MARKERS * len(colours)
+    markers = style.markers(colours)
     return [
-        style.key(color=colours[run], marker=marker, label=group["label"].iloc[0])
-        for (run, group), marker in zip(_by_run(data), markers, strict=False)
+        style.key(color=colours[run], marker=markers[run], label=group["label"].iloc[0]) for run, group in _by_run(data)
     ]
 
 

@@ -49,7 +49,7 @@ class QuadraticFloors(theory.ShowsProblem, Figure):
         eigenvalue, rates = self.spec(study)["eigenvalues"][0], sorted(data["learning_rate"].unique())
         colours = theory.shades(rates)
         rho = np.geomspace(data["rho"].min() / 1.5, data["rho"].max() * 1.5, 50)
-        for rate, marker in zip(rates, style.MARKERS * len(rates), strict=False):
+        for rate, marker in style.markers(rates).items():
             line = rate**2 * rho**2 * eigenvalue**3 / (2 * (2 - rate * eigenvalue) ** 2)
             axes.plot(rho, line, **theory.PREDICTED)
             points = data[data["learning_rate"] == rate]

@@ -79,7 +79,7 @@ class SensingFloors(theory.ShowsProblem, Figure):
         axes = drawing.subplots()
         rates = sorted(data["learning_rate"].unique())
         colours = theory.shades(rates)
-        for rate, marker in zip(rates, style.MARKERS * len(rates), strict=False):
+        for rate, marker in style.markers(rates).items():
             points = data[data["learning_rate"] == rate]
             axes.plot(points["rho"], points["predicted"], **theory.PREDICTED)
             axes.vlines(points["rho"], points["low"], points["high"], color=colours[rate], linewidth=0.8)

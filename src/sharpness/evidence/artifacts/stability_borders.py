@@ -53,7 +53,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         drawing = style.figure(2.4, "Descents come back below the line, and not above it")
         axes = drawing.subplots()
-        colours, markers = theory.colours(self.laws), dict(zip(self.laws, style.MARKERS, strict=False))
+        colours, markers = theory.colours(self.laws), style.markers(self.laws)
         rho = np.geomspace(data["rho"].min(), data["rho"].max(), 60)
         for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False):
             look = {"color": colours[law], "marker": markers[law], **theory.MEASURED}

@@ -160,10 +160,8 @@ class TheoryPaths(Figure):
         panels = drawing.subplots(2, 3, sharex="row", sharey="row")
         colours = theory.colours(METHODS)
         marks = {"sam": "x", "usam": "+"}
-        points = {
-            law: theory.MEASURED | {"marker": marker, "zorder": 4}
-            for law, marker in zip(METHODS, style.MARKERS, strict=False)
-        }
+        markers = style.markers(METHODS)
+        points = {law: theory.MEASURED | {"marker": markers[law], "zorder": 4} for law in METHODS}
         cross = {"color": "black", "markersize": 8, "markeredgewidth": 0.8, "linestyle": "none", "zorder": 3}
         for row, (problem, plane) in zip(panels, self._planes(), strict=True):
             reach = 1.25 * np.abs(plane.start)
