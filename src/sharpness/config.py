@@ -110,7 +110,9 @@ def check_text(value: object, where: str) -> None:
         if text != text.strip():
             raise UserError(f"{key} begins or ends with a blank; remove it")
         if text.startswith(FORMULA_MARKS):
-            raise UserError(f"{key} begins with {text[0]}, which begins a formula in a spreadsheet; begin otherwise")
+            raise UserError(
+                f"{key} begins with {text[0]}, which begins a formula in a spreadsheet; begin with something else"
+            )
 
 
 @functools.cache

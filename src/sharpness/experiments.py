@@ -79,7 +79,7 @@ def left_out(scale: str, design: dict, settings: dict) -> set[str]:
 
 
 def without_experiments(study: "Study", names: set[str]) -> "Study":
-    """The study without some experiments, and without the methods, artifacts and sections that are theirs alone."""
+    """The study without some experiments, and without the methods, artifacts and sections that only they use."""
     experiments = {name: jobs for name, jobs in study.experiments.items() if name not in names}
     methods, kept_methods = (
         {job.spec["method"] for jobs in each.values() for job in jobs} for each in (study.experiments, experiments)

@@ -48,7 +48,7 @@ def _check_template(file: Path, where: str, study: "Study", root: Path) -> None:
 
 
 def lookup(kind: str, name: str, known: Mapping[str, object], where: str):
-    """What has a name, and the error for a name that nothing has."""
+    """The entry with a name, or the error for a name that no entry has."""
     if name not in known:
         raise unknown(kind, name, known, where)
     return known[name]

@@ -24,8 +24,8 @@ def build(
     Fields may be int, float, str, bool, tuples and dataclasses of these, and optional.
 
     Args:
-        beside: keys that may stand there too, and are no fields.
-        **fixed: fields that are no keys.
+        beside: keys that are allowed too, but are not fields.
+        **fixed: fields that are not keys.
 
     Raises:
         UserError: a key is unknown or missing, a value has another type, or the class refuses it.

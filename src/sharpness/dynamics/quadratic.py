@@ -1,4 +1,4 @@
-"""The quadratic f(w) = ½ wᵀHw, on which where a descent ends can be said in closed form.
+"""The quadratic f(w) = ½ wᵀHw, on which the end of a descent has a closed form.
 
 In coordinates along the eigenvectors of H a step multiplies each by 1 − ηλᵢ(1 + ρ h(‖g‖) λᵢ). USAM (h = 1) is linear:
 it is stable if ηλ(1 + ρλ) < 2 for the largest eigenvalue λ = λ₁, and gradient descent if ηλ < 2. For the other laws the

@@ -6,7 +6,7 @@ import numpy as np
 
 from sharpness.evidence.verdicts import decide, of_share, on_side, share_interval, t_quantile
 
-PROMISED = 0.8  # of the studies with so many values are decided
+PROMISED = 0.8  # the share of studies with that many values that are decided
 MOST = 1000
 QUANTILES = (np.arange(2000) + 0.5) / 2000
 

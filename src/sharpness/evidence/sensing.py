@@ -57,8 +57,12 @@ class ShowsSweep(ShowsProblem):
         ).reset_index()
 
     def setting(self, study: Study) -> str:
-        """What every trajectory has in common, in plain text."""
-        return titles.sensing(study, self.spec(study))
+        """What every trajectory has in common, in plain text and the report's letters."""
+        spec = self.spec(study)
+        return (
+            f"d = {spec['dimension']}, r = {spec['rank']}, m = {spec['measurements']}, "
+            f"η = {spec['learning_rate']:g}, {study.settings['title']}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ all that loads the study, so they import torch where they compute.
 
 It may have a summary, from that frame to what the report's text quotes, and JUDGED, the columns of the frame that
 a claim may judge as a prediction's error, and PREDICTED, the laws that have a prediction where not all have. Settings
-may have `entries`, roughly how many numbers the problem holds at once, which decides whether it fits into a memory.
+may have `entries`, roughly how many numbers the problem holds at once, which decides whether it fits into memory.
 """
 
 from sharpness import registry
@@ -57,7 +57,7 @@ def expand_problems(scale: str, design: dict, settings: dict, file: str) -> tupl
         specs = {name: (slug, values)}
         if split is not None:
             if not isinstance(values.get(split), list):
-                raise UserError(f"{file}: {key}.split is '{split}', which is no list of its; name one that is")
+                raise UserError(f"{file}: {key}.split is '{split}', which is not one of its lists; name one that is")
             specs = {f"{name}-{value}": (f"{slug}-{value}", values | {split: [value]}) for value in values[split]}
         for part, (start, chosen) in specs.items():
             if part in problems or (part != name and part in design["problems"]):

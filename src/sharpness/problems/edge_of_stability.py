@@ -1,6 +1,6 @@
 """The edge of stability: full-batch descents on a small smooth network, the largest Hessian eigenvalue by step.
 
-Beside it stands the eigenvalue at which theory says that it settles, the root λ of ηλ(1 + ρ h(‖g‖) λ) = 2: 2/η for
+Beside it is the eigenvalue at which theory says that it settles, the root λ of ηλ(1 + ρ h(‖g‖) λ) = 2: 2/η for
 gradient descent (Cohen et al. 2021), (‖g‖/2ρ)(√(1 + 8ρ/(η‖g‖)) − 1) for SAM (Long and Bartlett 2023), and USAM's.
 """
 
@@ -20,7 +20,7 @@ class Settings:
     """The network, the images and the descents: laws × step sizes × radii, without momentum or decay.
 
     Attributes:
-        images: so many of the digits, each pixel centred, in units of the standard deviation of all.
+        images: how many of the digits, each pixel centred, in units of the standard deviation of all.
         width: units of a hidden layer, which ends in tanh.
         layers: hidden layers.
         gain: of the first weights.

@@ -25,7 +25,7 @@ class Settings:
         learning_rate: the step sizes η.
         ratio: the radii in units of η, as what theory says of ηy² depends on ρ/η alone.
         steps: descent steps.
-        starts: so many for each cell.
+        starts: how many for each cell.
         x0: range from which x₀ is drawn uniformly.
         gamma: range from which η (y₀² − x₀²) is drawn uniformly; it gives y₀ > 0.
         seed: decides the starts, which the cells share.

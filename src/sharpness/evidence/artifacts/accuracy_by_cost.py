@@ -13,7 +13,7 @@ from sharpness.evidence.style import Drawing
 from sharpness.jobs import Job
 from sharpness.study import Study
 
-# Of runs that were trained before run.json counted their passes, each step of which took so many.
+# Passes of each step, for runs that were trained before run.json counted them.
 PASSES_OF_A_STEP = {"sgd": 1, "sam": 2}
 
 

@@ -188,7 +188,7 @@ def _radii(study: Study, method: str) -> list[float]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """A table of ours: a number that is missing is an empty cell, and text is text, "NA" too."""
+    """One of the study's own tables: a missing number is an empty cell, and text is text, "NA" too."""
     _require(path)
     return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
