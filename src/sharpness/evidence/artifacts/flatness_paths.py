@@ -33,8 +33,8 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
     def check(self, study: Study) -> None:
         super().check(study)
         theory.require_laws(self.jobs(study), ("gd",))
-        for name, known in (("scale", self.spec(study)["scale"]), ("rho", self.spec(study)["rho"])):
-            value = getattr(self, name)
+        for name in ("scale", "rho"):
+            value, known = getattr(self, name), self.spec(study)[name]
             require(value in known, f"{name} is {value:g}; choose from: {', '.join(f'{item:g}' for item in known)}")
 
     def data(self, study: Study) -> pd.DataFrame:
@@ -69,18 +69,12 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
     def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         shown = self._shown(data)
         colours = theory.colours(shown["law"])
-        return [
-            panel(
-                drawing,
-                axes,
-                f"{title}, step ",
-                [
-                    theory.hover_curve(theory.LAWS[law], colours[law], path, "step", name)
-                    for law, path in shown.groupby("law", sort=False)
-                ],
-            )
-            for axes, (name, title) in zip(drawing.axes, PANELS.items(), strict=True)
-        ]
+        panels = []
+        for axes, (name, title) in zip(drawing.axes, PANELS.items(), strict=True):
+            paths = shown.groupby("law", sort=False)
+            series = [theory.hover_curve(theory.LAWS[law], colours[law], path, "step", name) for law, path in paths]
+            panels.append(panel(drawing, axes, f"{title}, step ", series))
+        return panels
 
     def _shown(self, data: pd.DataFrame) -> pd.DataFrame:
         """The steps that are drawn."""
