@@ -68,7 +68,8 @@ def require_known(kind: str, name: str, known: Iterable[str]) -> None:
         SettingError: it is not.
     """
     known = list(known)
-    require(name in known, not_known(kind, name, known))
+    if name not in known:  # the nearest is sought only then
+        raise SettingError(not_known(kind, name, known))
 
 
 def require_above_zero(settings: object, *names: str) -> None:
