@@ -55,5 +55,5 @@ def test_the_page_s_claims_are_the_study_s():
 
 def test_an_unfinished_scale_gives_no_page(study):
     paths.claims(study.scale).unlink()
-    with pytest.raises(UserError, match="scale smoke is not complete and as the tree has it; first missing"):
+    with pytest.raises(UserError, match="scale smoke is incomplete, or not what the tree gives; first missing"):
         GENERATOR["text"](study)

@@ -119,6 +119,6 @@ def test_an_unfinished_or_altered_scale_is_refused_in_one_line(study, capsys):
     table.write_text(table.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert cli.main(["crate", "--scale", study.scale]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("sharpness: error: results/smoke: not complete and as the tree has it (1 findings")
+    assert line.startswith("sharpness: error: results/smoke: incomplete, or not what the tree gives (1 findings")
     assert str(table) in line
     assert not paths.crate(study.scale).exists()

@@ -35,7 +35,7 @@ def text(study: Study) -> str:
     """
     findings = verify(study)
     if findings:
-        raise UserError(f"scale {study.scale} is not complete and as the tree has it; first {findings[0]}")
+        raise UserError(f"scale {study.scale} is incomplete, or not what the tree gives; first {findings[0]}")
     built = manifest.build(study)
     claims = pd.read_csv(paths.claims(study.scale), index_col="claim").to_dict("index")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:  # the wheel alone brings the optimizer
 except (MemoryError, ImportError) as error:
     sys.exit(f"sharpness: error: {MEMORY_EXHAUSTED}" if is_out_of_memory(error) else str(error))
 
-# Importing torch makes 180,000 objects that stay. Python looks among them for garbage time and again, and once more at
+# Importing torch makes 180,000 objects that stay. The garbage collector scans them again and again, and once more at
 # the end, which takes half a second of every job.
 OBJECTS_BEFORE_COLLECTION = 50_000
 
@@ -25,7 +25,7 @@ def run() -> None:
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     atexit.register(gc.freeze)
     for stream in filter(None, (sys.stdout, sys.stderr)):
-        stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks is no fault
+        stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is not an error
     sys.exit(_flushed(main()))
 
 

@@ -60,10 +60,10 @@ class Shape:
     classes: int
 
     def reduced(self, training_images: int | None = None, image_size: int | None = None) -> "Shape":
-        """The shape with so many training images, and with images of that side; None leaves them as they are.
+        """The shape with that many training images, and with images of that side; None leaves them as they are.
 
         Raises:
-            UserError: there are not so many images, or they are smaller.
+            UserError: there are not that many images, or they are smaller.
         """
         images = self.train_images if training_images is None else training_images
         size = self.image_size if image_size is None else image_size
@@ -81,10 +81,10 @@ class Shape:
 
 
 def reduced(arrays: Arrays, training_images: int | None = None, image_size: int | None = None) -> Arrays:
-    """The arrays with so many training images (`stratified`), and all images averaged down to that side.
+    """The arrays with that many training images (`stratified`), and all images averaged down to that side.
 
     Raises:
-        UserError: there are not so many images, or they are smaller, or a class would lose all of its own.
+        UserError: there are not that many images, or they are smaller, or a class would lose all its images.
     """
     shape = arrays.shape.reduced(training_images, image_size)
     if shape.train_images < len(arrays.train_labels):

@@ -179,10 +179,7 @@ def _verify(options: argparse.Namespace) -> int:
     from sharpness.evidence.verify import verify
 
     findings = verify(load_study(options.scale, theory=options.theory))
-    print(
-        "\n".join(findings)
-        or f"results/{options.scale} and figures/{options.scale} are complete and as the tree has them"
-    )
+    print("\n".join(findings) or f"results/{options.scale} and figures/{options.scale} are complete and match the tree")
     return 1 if findings else 0
 
 

@@ -3,13 +3,14 @@
 import functools
 import math
 import sys
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from sharpness import paths
-from sharpness.errors import SettingError, UserError, setting, suggestion
+from sharpness.errors import UserError, setting, settings_of, suggestion
 from sharpness.paths import shipped
 from sharpness.yaml_files import read_yaml
 
@@ -18,6 +19,12 @@ CONFIG_SCHEMA = Path("workflow/schemas/config.schema.yaml")
 # No file of config/ nests deeper than half of this.
 DEEPEST = 20
 
+BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+}
 
 # JSON Schema counts 2.0 among the integers; as a number of epochs it would be another spec than 2, and fit no range.
 _Validator = validators.extend(
@@ -54,11 +61,8 @@ def check_config(config: dict, root: Path = Path()) -> dict:
 
 def _checked_config(config: object, root: Path, where: str) -> dict:
     check(config, shipped(CONFIG_SCHEMA, root), where)
-    try:
-        with setting("data_dir"):
-            return {**config, "data_dir": str(paths.folder(config["data_dir"]))}
-    except SettingError as error:
-        raise UserError(f"{where}: {error}") from None
+    with settings_of(where), setting("data_dir"):
+        return {**config, "data_dir": str(paths.folder(config["data_dir"]))}
 
 
 def read_config(path: Path, schema: Path) -> dict:
@@ -79,30 +83,29 @@ def check(value: object, schema: Path, where: str) -> None:
     Raises:
         UserError: the first fault found.
     """
-    _check_values(value, where, [])
+    _check_values(value, where)
     errors = sorted(_validator(schema.resolve()).iter_errors(value), key=_rank)
     if errors:
         raise UserError(_describe(errors[0], where))
 
 
-def check_text(value: object, where: str, path: tuple = ()) -> None:
+def check_text(value: object, where: str) -> None:
     """Refuse text that no document can show as it is.
 
     Raises:
         UserError: text, or a key, in a parsed value is of that kind.
     """
-    if isinstance(value, str):
-        odd = next((character for character in value if not character.isprintable()), None)
-        key = f"{where}: {_dotted(list(path))}"
+    for path, text in _walk(value):
+        if not isinstance(text, str):
+            continue
+        key = f"{where}: {_dotted(path)}"
+        odd = next((character for character in text if not character.isprintable()), None)
         if odd is not None:
             raise UserError(
                 f"{key} has the character U+{ord(odd):04X}, which does not print; write it in one line without it"
             )
-        if value != value.strip():
+        if text != text.strip():
             raise UserError(f"{key} begins or ends with a blank; remove it")
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in children:
-        check_text(child, where, (*path, key))
 
 
 @functools.cache
@@ -115,26 +118,32 @@ def _rank(error: ValidationError) -> tuple:
     return not {"then", "else"}.isdisjoint(error.absolute_schema_path), [str(key) for key in error.absolute_path]
 
 
-def _check_values(value: object, where: str, path: list) -> None:
+def _check_values(value: object, where: str) -> None:
     """Refuse what a schema cannot: numbers that are not finite, and a depth that exhausts the stack."""
-    if len(path) > DEEPEST:
-        raise UserError(f"{where}: {_dotted(path[:3])} is nested more than {DEEPEST} levels deep; write it flat")
-    if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
-        raise UserError(f"{where}: {_dotted(path)} is not a finite number; give one (for p = ∞ write the word inf)")
-    if value == 0 and str(value).startswith("-"):
-        raise UserError(f"{where}: {_dotted(path)} is {value}; write 0")
+    for path, part in _walk(value):
+        if len(path) > DEEPEST:
+            raise UserError(f"{where}: {_dotted(path[:3])} is nested more than {DEEPEST} levels deep; write it flat")
+        if isinstance(part, int | float) and not abs(part) <= sys.float_info.max:
+            raise UserError(f"{where}: {_dotted(path)} is not a finite number; give one (for p = ∞ write the word inf)")
+        if part == 0 and str(part).startswith("-"):
+            raise UserError(f"{where}: {_dotted(path)} is {part}; write 0")
+
+
+def _walk(value: object, path: tuple = ()) -> Iterator[tuple[tuple, object]]:
+    """A parsed value and all that it holds, each with its keys from the top."""
+    yield path, value
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
-        _check_values(child, where, [*path, key])
+        yield from _walk(child, (*path, key))
 
 
-def _dotted(path: list) -> str:
+def _dotted(path: Iterable) -> str:
     return ".".join(map(str, path)) or "the file"
 
 
 def _describe(error: ValidationError, where: str) -> str:
     """One line for a schema fault: where it is, what is wrong, what to write instead."""
-    key, value, rule = _dotted(list(error.absolute_path)), error.instance, error.validator_value
+    key, value, rule = _dotted(error.absolute_path), error.instance, error.validator_value
     if "propertyNames" in error.absolute_schema_path:
         hint = suggestion(value, rule) if error.validator == "enum" else f"names match {_pattern(rule)}"
         return f"{where}: unknown key {_show(value)} in {key}; {hint}"
@@ -153,14 +162,8 @@ def _describe(error: ValidationError, where: str) -> str:
             return f"{where}: {key} must be of type {rule}, not {_show(value)}{hint}"
         case "enum":
             return f"{where}: {key} is {_show(value)}; choose from: {', '.join(rule)}"
-        case "minimum":
-            return f"{where}: {key} is {value}; it must be at least {rule}"
-        case "exclusiveMinimum":
-            return f"{where}: {key} is {value}; it must be more than {rule}"
-        case "maximum":
-            return f"{where}: {key} is {value}; it must be at most {rule}"
-        case "exclusiveMaximum":
-            return f"{where}: {key} is {value}; it must be less than {rule}"
+        case bound if bound in BOUNDS:
+            return f"{where}: {key} is {value}; it must be {BOUNDS[bound]} {rule}"
         case "uniqueItems":
             twice = next(item for index, item in enumerate(value) if item in value[:index])
             return f"{where}: {key} lists {_show(twice)} twice; list it once"

@@ -53,7 +53,7 @@ def _check_methods(methods: dict) -> None:
         if method["optimizer"] == "sam":
             _check_geometry(method, where)
             if method["p"] != 2 and method["normalization"] == "max":
-                raise UserError(f"{where}: p is {method['p']}, of which normalization 'max' takes no notice; write 2")
+                raise UserError(f"{where}: p is {method['p']}, which normalization 'max' ignores; write 2")
             if method["p"] == 1 and method["normalization"] == "none":
                 raise UserError(f"{where}: normalization: 'none' has no limit at p = 1; write dual, or a larger p")
     refuse_one_title({f"methods.{name}": method["title"] for name, method in methods.items()}, STUDY)

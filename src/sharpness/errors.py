@@ -32,6 +32,19 @@ def setting(key: str) -> Iterator[None]:
         raise SettingError(f"{key}: {error}") from None
 
 
+@contextmanager
+def settings_of(where: str) -> Iterator[None]:
+    """Raise a SettingError in this context as a UserError, with the file (and key) where the setting stands.
+
+    Raises:
+        UserError: in place of the SettingError.
+    """
+    try:
+        yield
+    except SettingError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
 def unknown(kind: str, name: object, known: Iterable[str], where: str) -> UserError:
     """The error for a name that is not among the known ones, with the nearest of them as a suggestion."""
     return UserError(f"{where}: {not_known(kind, name, known)}")

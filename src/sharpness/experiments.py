@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from sharpness import registry, training
 from sharpness.design import ascent_of
-from sharpness.errors import SettingError, UserError, setting, unknown
+from sharpness.errors import UserError, settings_of
 from sharpness.fit import check_fit
 from sharpness.jobs import TRAINING, Job
-from sharpness.references import STUDY
+from sharpness.references import STUDY, lookup
 from sharpness.scales import read_scale, scale_file
 from sharpness.training.limits import check_smoothing
 
@@ -43,8 +43,7 @@ def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[J
         shared = {job.id: job for name, jobs in experiments if name not in not_there for job in jobs}
     own_seeds = settings.get("experiment_seeds", {})
     for name in own_seeds:
-        if name not in design["experiments"]:
-            raise unknown("experiment", name, design["experiments"], f"{scale_file(scale)}: experiment_seeds")
+        lookup("experiment", name, design["experiments"], f"{scale_file(scale)}: experiment_seeds")
     _check_smoothing(design, settings)
     experiments = {}
     for name, experiment in design["experiments"].items():
@@ -61,13 +60,9 @@ def expand_experiments(scale: str, design: dict, root: Path) -> dict[str, list[J
 def _check_smoothing(design: dict, settings: dict) -> None:
     from sharpness.datasets import known_shape  # as in read_scale
 
-    shape = known_shape(settings["dataset"])
-    try:
-        if shape:
-            with setting("training.label_smoothing"):
-                check_smoothing(design["training"]["label_smoothing"], shape.classes)
-    except SettingError as error:
-        raise UserError(f"{STUDY}: {error}") from None
+    if shape := known_shape(settings["dataset"]):
+        with settings_of(f"{STUDY}: training.label_smoothing"):
+            check_smoothing(design["training"]["label_smoothing"], shape.classes)
 
 
 def left_out(scale: str, design: dict, settings: dict) -> set[str]:
@@ -76,16 +71,15 @@ def left_out(scale: str, design: dict, settings: dict) -> set[str]:
     Raises:
         UserError: the scale asks for one that is not optional.
     """
-    optional = {name for name, experiment in design["experiments"].items() if experiment.get("optional")}
+    optional = {name: experiment for name, experiment in design["experiments"].items() if experiment.get("optional")}
     asked = settings.get("experiments", [])
     for name in asked:
-        if name not in optional:
-            raise unknown("optional experiment", name, optional, f"{scale_file(scale)}: experiments")
-    return optional - set(asked)
+        lookup("optional experiment", name, optional, f"{scale_file(scale)}: experiments")
+    return optional.keys() - asked
 
 
 def without_experiments(study: "Study", names: set[str]) -> "Study":
-    """The study without some experiments, and without the methods, artifacts and sections that are theirs alone."""
+    """The study without some experiments, and without the methods, artifacts and sections that only they use."""
     experiments = {name: jobs for name, jobs in study.experiments.items() if name not in names}
     methods, kept_methods = (
         {job.spec["method"] for jobs in each.values() for job in jobs} for each in (study.experiments, experiments)
@@ -116,9 +110,7 @@ def _expand(name: str, experiment: dict, seeds: list[int], design: dict, setting
     for network in experiment["networks"]:
         registry.check_constants("networks", network, where, "TITLE", "CITATION")
         for entry in experiment["runs"]:
-            if entry["method"] not in design["methods"]:
-                raise unknown("method", entry["method"], design["methods"], where)
-            method = design["methods"][entry["method"]]
+            method = lookup("method", entry["method"], design["methods"], where)
             if (method["optimizer"] == "sam") != ("rho" in entry):
                 remedy = "give it a list of radii, rho" if method["optimizer"] == "sam" else "remove its rho"
                 raise UserError(f"{where}: method {entry['method']}: {remedy}")

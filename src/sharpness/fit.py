@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sharpness.errors import SettingError, UserError, setting
+from sharpness.errors import UserError, settings_of
 from sharpness.networks import check_sizes
 from sharpness.settings import require
 from sharpness.training.limits import check_augmentation, check_batch
@@ -38,19 +38,16 @@ def check_fit(settings: dict, networks: Iterable[str], where: str) -> None:
         raise UserError(f"{where}: {error}") from None
     images = shape.train_images if shape else dataset.get("training_images")
     image_size = shape.image_size if shape else dataset.get("image_size")
-    try:
-        for name in networks:
-            with setting(f"networks.{name}"):
-                check_sizes(name, settings["networks"].get(name, {}), image_size)
-        if image_size:
-            with setting("dataset"):
-                check_augmentation(dataset["crop_padding"], dataset["cutout"], image_size)
-        if shape:
-            with setting("dataset.training_images"):
-                few = f"{images} leaves a class without an image; choose {shape.classes} at least"
-                require(images >= shape.classes, few)
-        if images:
-            with setting("batch_size"):
-                check_batch(settings["batch_size"], images)
-    except SettingError as error:
-        raise UserError(f"{where}: {error}") from None
+    for name in networks:
+        with settings_of(f"{where}: networks.{name}"):
+            check_sizes(name, settings["networks"].get(name, {}), image_size)
+    if image_size:
+        with settings_of(f"{where}: dataset"):
+            check_augmentation(dataset["crop_padding"], dataset["cutout"], image_size)
+    if shape:
+        few = f"{images} leaves a class without an image; choose {shape.classes} at least"
+        with settings_of(f"{where}: dataset.training_images"):
+            require(images >= shape.classes, few)
+    if images:
+        with settings_of(f"{where}: batch_size"):
+            check_batch(settings["batch_size"], images)

@@ -93,7 +93,7 @@ class Job:
     def has_result(self, data: str, status: str, **more: object) -> bool:
         """Whether the job was finished before, and with this very result; takes what `write` takes, but for the costs.
 
-        What the recorded one lacks, as quantities have been added since, is no difference.
+        What the recorded result lacks because it was added since is not a difference.
 
         Raises:
             UserError: as `read`, or it was finished with another result, which stays.
@@ -137,7 +137,7 @@ class Job:
         """
         again = f"delete {self.folder} and run again"
         try:
-            # A run of before the seals has none; a repetition or the manifest vouches for it.
+            # A run that is older than the seals has none; a repetition or the manifest vouches for it.
             described = records.parse(run, records.RUN, sealed=False)
         except ValueError as reason:
             raise UserError(f"{where}{self.run}: {reason}; restore it, or {again}") from None

@@ -1,4 +1,4 @@
-"""What readers tell things apart by: names that they would take for one another are refused."""
+"""The labels by which readers tell things apart: two that look alike are refused."""
 
 import math
 import unicodedata

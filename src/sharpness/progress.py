@@ -17,7 +17,7 @@ from sharpness.jobs import Job
 # Held by Snakemake, and by `sharpness work`, while it works here.
 AT_WORK = Path(".snakemake/running.lock")
 
-# `is_locked` holds a lock for an instant, so whoever wants it waits a moment before it is another's (seconds).
+# `is_locked` holds a lock for an instant: only one that is still held after this long is another's (seconds).
 PATIENCE = 1.0
 
 

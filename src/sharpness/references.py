@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpness.errors import SettingError, UserError, unknown
+from sharpness.errors import UserError, settings_of, unknown
 from sharpness.paths import shipped
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def check_references(study: "Study", root: Path) -> None:
     """What artifacts, claims and sections refer to must be computed, and each section must have its file."""
     _check_template(PAGE_ONE, "workflow/report", study, root)
     _check_users(study, root)
-    _check_users(study.without_theory(), root, "without Part II: ")  # what is shown without it must not need it
+    _check_users(study.without_theory(), root, ": without Part II")  # what is shown without it must not need it
 
 
 def _check_users(study: "Study", root: Path, note: str = "") -> None:
@@ -30,10 +30,8 @@ def _check_users(study: "Study", root: Path, note: str = "") -> None:
     checks = [(f"{STUDY}: artifacts.{name}", artifact) for name, artifact in study.artifacts.items()]
     checks += [(f"{CLAIMS}: {part.name}", part.quantity) for claim in study.claims for part in claim.parts]
     for where, user in checks:
-        try:
+        with settings_of(where + note):
             user.check(study)
-        except SettingError as error:
-            raise UserError(f"{where}: {note}{error}") from None
 
 
 def _check_template(file: Path, where: str, study: "Study", root: Path) -> None:
@@ -49,17 +47,8 @@ def _check_template(file: Path, where: str, study: "Study", root: Path) -> None:
         lookup("problem", problem, study.problems, f"{file} quotes {problem}")
 
 
-def check_section(name: str, sections: list[str], where: str) -> None:
-    """Refuse a section that the report does not have.
-
-    Raises:
-        UserError: it has none of this name.
-    """
-    lookup("section", name, dict.fromkeys(sections), where)
-
-
 def lookup(kind: str, name: str, known: Mapping[str, object], where: str):
-    """What has a name, and the error for a name that nothing has."""
+    """The entry with a name, or the error for a name that no entry has."""
     if name not in known:
         raise unknown(kind, name, known, where)
     return known[name]

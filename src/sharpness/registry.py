@@ -1,4 +1,4 @@
-"""What is registered by its file's name: a module of a package of ours is one network, data set, problem, ..."""
+"""What is registered by its file's name: each module of such a package is a network, a data set, a problem, ..."""
 
 import ast
 import functools

@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 
-from sharpness.errors import SettingError, UserError, suggestion
+from sharpness.errors import SettingError, UserError, not_known, suggestion
 
 T = typing.TypeVar("T")
 
@@ -24,8 +24,8 @@ def build(
     Fields may be int, float, str, bool, tuples and dataclasses of these, and optional.
 
     Args:
-        beside: keys that may stand there too, and are no fields.
-        **fixed: fields that are no keys.
+        beside: keys that are allowed too, but are not fields.
+        **fixed: fields that are not keys.
 
     Raises:
         UserError: a key is unknown or missing, a value has another type, or the class refuses it.
@@ -59,6 +59,46 @@ def require(condition: bool, message: str) -> None:
     """
     if not condition:
         raise SettingError(message)
+
+
+def require_known(kind: str, name: str, known: Iterable[str]) -> None:
+    """Refuse a name that is not among the known ones, such as a `kind` "problem", and suggest the nearest of them.
+
+    Raises:
+        SettingError: it is not.
+    """
+    known = list(known)
+    if name not in known:  # the nearest is sought only then
+        raise SettingError(not_known(kind, name, known))
+
+
+def require_above_zero(settings: object, *names: str) -> None:
+    """Refuse settings, numbers or lists of them, of which one is not above 0."""
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, tuple):
+            require(min(value) > 0, f"{name} has {min(value):g}; give values above 0")
+        else:
+            require(value > 0, f"{name} is {value:g}; it must be more than 0")
+
+
+def require_not_negative(settings: object, *names: str) -> None:
+    """Refuse numbers below 0."""
+    for name in names:
+        require(getattr(settings, name) >= 0, f"{name} is {getattr(settings, name):g}; it must be at least 0")
+
+
+def require_each_of(settings: object, name: str, known: Iterable[str]) -> None:
+    """Refuse a list with a name that is not among the known ones."""
+    for item in getattr(settings, name):
+        require(item in known, f"{name} has '{item}'; choose from: {', '.join(known)}")
+
+
+def require_range(settings: object, *names: str) -> None:
+    """Refuse a range that is not above 0, or is empty."""
+    for name in names:
+        low, high = getattr(settings, name)
+        require(0 < low <= high, f"{name} is {low:g} to {high:g}; give a range above 0, the lower end first")
 
 
 def printed_alike(values: Iterable[object]) -> tuple[float, float] | None:

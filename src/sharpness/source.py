@@ -27,7 +27,7 @@ def environment() -> dict[str, str]:
     """What a Python process needs in its environment to run this code, and no module of its working directory.
 
     Raises:
-        UserError: a path that has to be among others has the character that parts them.
+        UserError: a path has the character that separates the entries of a search path.
     """
     interpreter = str(Path(sys.executable).parent)
     for place in (str(SOURCE), interpreter):

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from sharpness import registry
 from sharpness.config import load_config, read_config
 from sharpness.design import read_design
-from sharpness.errors import SettingError, UserError, not_known
+from sharpness.errors import UserError, settings_of
 from sharpness.experiments import expand_experiments, left_out, without_experiments
 from sharpness.jobs import Job
 from sharpness.labels import check_titles, refuse_one_title
 from sharpness.paths import shipped
 from sharpness.problems import expand_problems
-from sharpness.references import CLAIMS, STUDY, check_references, check_section, lookup
+from sharpness.references import CLAIMS, STUDY, check_references, lookup
 from sharpness.scales import read_scale
-from sharpness.settings import build, plain, require
+from sharpness.settings import build, plain, require, require_known
 
 if TYPE_CHECKING:
     from sharpness.evidence.artifact import Artifact
@@ -133,7 +133,7 @@ class Study:
             SettingError: as problem.
         """
         known = [entry for entry, parts in self.parts.items() if self.problems[parts[0]].kind == kind]
-        require(name in known, not_known(f"{kind} problem", name, known))
+        require_known(f"{kind} problem", name, known)
         return [self.problems[part] for part in self.parts[name]]
 
     def without_theory(self) -> "Study":
@@ -209,11 +209,11 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
     design, settings = read_design(root), read_scale(scale, root)
     judged = read_config(root / CLAIMS, _schema("claims", root))
     refuse_one_title({name: claim["statement"] for name, claim in judged["claims"].items()}, CLAIMS)
-    sections = [*design["sections"], *design["theory"]]
+    sections = dict.fromkeys([*design["sections"], *design["theory"]])
     problems, parts = expand_problems(scale, design, settings, STUDY)
     of = {name: entry["section"] for name, entry in design["problems"].items()}
     for name, section in of.items():
-        check_section(section, sections, f"{STUDY}: problems.{name}")
+        lookup("section", section, sections, f"{STUDY}: problems.{name}")
     study = Study(
         scale,
         settings,
@@ -225,7 +225,7 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
         {section: [part for name in parts if of[name] == section for part in parts[name]] for section in sections},
         tuple(design["theory"]),
         frozenset(),
-        _artifacts(design, read_config(root / PUBLISHED, _schema("published", root))),
+        _artifacts(design, sections, read_config(root / PUBLISHED, _schema("published", root))),
         judged["level"],
         [_claim(name, claim, judged["tests"], sections) for name, claim in judged["claims"].items()],
     )
@@ -238,13 +238,13 @@ def load_study(scale: str, root: Path = Path(), theory: bool | None = None) -> S
     return study if theory else study.without_theory()
 
 
-def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
+def _artifacts(design: dict, sections: dict, published: dict) -> dict[str, "Artifact"]:
     for name in published:
         lookup("artifact", name, design["artifacts"], PUBLISHED)
     artifacts = {}
     for name, entry in design["artifacts"].items():
         key = f"artifacts.{name}"
-        check_section(entry["section"], [*design["sections"], *design["theory"]], f"{STUDY}: {key}")
+        lookup("section", entry["section"], sections, f"{STUDY}: {key}")
         kind = registry.load("evidence.artifacts", entry["kind"], f"{STUDY}: {key}.kind").KIND
         if not name.startswith(kind.prefix):
             raise UserError(f"{STUDY}: {key} is a {kind.prefix}; name it {kind.prefix} and a number")
@@ -256,9 +256,9 @@ def _artifacts(design: dict, published: dict) -> dict[str, "Artifact"]:
     return artifacts
 
 
-def _claim(name: str, claim: dict, tests: dict, sections: list[str]) -> Claim:
+def _claim(name: str, claim: dict, tests: dict, sections: dict) -> Claim:
     where = f"{CLAIMS}: {name}"
-    check_section(claim["section"], sections, where)
+    lookup("section", claim["section"], sections, where)
     parts = []
     for letter, entry in zip(string.ascii_lowercase, claim["parts"], strict=False):
         kind = registry.load("evidence.quantities", entry["quantity"], f"{where}{letter}").QUANTITY
@@ -267,10 +267,8 @@ def _claim(name: str, claim: dict, tests: dict, sections: list[str]) -> Claim:
         for part in parts:
             if (part.quantity, part.test) == (quantity, test):
                 raise UserError(f"{where}: parts {part.name} and {name}{letter} are the same; keep one of the two")
-        try:
+        with settings_of(f"{CLAIMS}: tests.{entry['test']}, of {name}{letter}"):
             quantity.check_test(test)
-        except SettingError as error:
-            raise UserError(f"{CLAIMS}: tests.{entry['test']}, of {name}{letter}: {error}") from None
         parts.append(Part(name + letter, entry["statement"], quantity, test))
     return Claim(name, claim["statement"], claim["section"], tuple(parts))
 

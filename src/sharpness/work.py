@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -22,6 +21,7 @@ from sharpness.progress import AT_WORK, PATIENCE
 from sharpness.source import environment
 from sharpness.status import collect
 from sharpness.study import Study
+from sharpness.training.process import StopRequest
 
 # Before the end of the time runs are asked to stop, so that their checkpoints are written by then (seconds).
 GRACE = 20.0
@@ -50,8 +50,8 @@ def work(study: Study, minutes: float, at_once: int, options: list[str]) -> int:
     running: dict[str, subprocess.Popen] = {}
     failed = 0
     show = tqdm(total=len(study.runs), initial=len(study.runs) - len(waiting), unit=" runs", disable=not _is_terminal())
-    with _alone(), _stop_on_signals() as is_stopped, show:
-        while (waiting or running) and not is_stopped() and time.monotonic() < end:
+    with _alone(), StopRequest() as stop, show:
+        while (waiting or running) and not stop.signal and time.monotonic() < end:
             while waiting and len(running) < at_once:
                 job = waiting.pop(0)
                 running[job.id] = _start(study, job, at_once, options)
@@ -119,31 +119,10 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
+def _alone() -> AbstractContextManager:
     """Hold the lock that Snakemake holds, too: two trainings of one run would share a checkpoint."""
     AT_WORK.parent.mkdir(exist_ok=True)
-    lock = FileLock(AT_WORK)
     try:
-        lock.acquire(timeout=PATIENCE)
+        return FileLock(AT_WORK).acquire(timeout=PATIENCE)
     except Timeout:
         raise UserError(f"snakemake or another `sharpness work` is running in {os.getcwd()}; wait for it") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator:
-    """Yield a function that says whether SIGTERM or SIGINT has come."""
-    received: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    previous = [
-        signal.signal(number, lambda received_number, frame: received.append(received_number)) for number in numbers
-    ]
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)

@@ -69,8 +69,8 @@ def prepare(dataset: dict, data_dir: Path, show_progress: bool = False) -> Path:
     """Make the data set's arrays unless they are there as their source has them; concurrent callers wait for the first.
 
     Args:
-        dataset: the `dataset` settings of a scale. `training_images` keeps so many of the training images, the same
-            for every run; `image_size` averages all images down to so many pixels a side.
+        dataset: the `dataset` settings of a scale. `training_images` is how many of the training images are
+            kept, the same for every run; `image_size` the pixels a side to which all images are averaged down.
         data_dir: folder of all prepared data sets; made when missing.
         show_progress: show a progress bar.
 

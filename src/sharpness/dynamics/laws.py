@@ -15,8 +15,10 @@ a large gradient cannot throw the descent out.
 Everything here works on numbers, on arrays and on tensors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
@@ -51,6 +53,16 @@ def solve(law: str, c: float) -> float:
         case "usam":
             return 0.0 if c < 1 else float("inf")
     return 0.0
+
+
+def grid(laws: Sequence[str], rates: Sequence[float], radii: Sequence[float]) -> list[tuple[str, float, float]]:
+    """Each law at each step size and radius, as (law, η, ρ) in this order; gradient descent has one radius, 0."""
+    return [(law, rate, rho) for law in laws for rate in rates for rho in (radii if law != "gd" else (0.0,))]
+
+
+def row_norm(points: np.ndarray) -> np.ndarray:
+    """The Euclidean norms along the last axis, (..., n) to (..., 1)."""
+    return np.sqrt((points**2).sum(-1, keepdims=True))
 
 
 def advance(

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sharpness.dynamics.laws import advance
+from sharpness.dynamics.laws import advance, row_norm
 from sharpness.dynamics.quadratic import edge
 
 # ℓ' of each loss.
@@ -37,7 +37,7 @@ def descend(loss: str, law: str, points: np.ndarray, rho: np.ndarray, rate: np.n
 
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps):
-            points = advance(gradient, points, law, rho, rate, _norm)
+            points = advance(gradient, points, law, rho, rate, row_norm)
     return points
 
 
@@ -66,7 +66,3 @@ def drifted(start: np.ndarray, rho: np.ndarray, rate: np.ndarray, steps: int) ->
 def ascent(sharpness: np.ndarray, rho: np.ndarray, rate: np.ndarray) -> np.ndarray:
     """How far into ℓ SAM's ascent step reaches in the valley, 2ρy/(2 − ηλ): small where ℓ is a parabola to it."""
     return 2 * rho * np.sqrt(sharpness) / np.maximum(2 - rate * sharpness, 1e-300)
-
-
-def _norm(points: np.ndarray) -> np.ndarray:
-    return np.sqrt((points**2).sum(-1, keepdims=True))

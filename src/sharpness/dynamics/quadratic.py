@@ -1,4 +1,4 @@
-"""The quadratic f(w) = ½ wᵀHw, on which where a descent ends can be said in closed form.
+"""The quadratic f(w) = ½ wᵀHw, on which the end of a descent has a closed form.
 
 In coordinates along the eigenvectors of H a step multiplies each by 1 − ηλᵢ(1 + ρ h(‖g‖) λᵢ). USAM (h = 1) is linear:
 it is stable if ηλ(1 + ρλ) < 2 for the largest eigenvalue λ = λ₁, and gradient descent if ηλ < 2. For the other laws the
@@ -19,7 +19,7 @@ A start far out is thrown further out if ηλ(1 + ρ h(∞) λ) > 2: a law is to
 
 import numpy as np
 
-from sharpness.dynamics.laws import AT_INFINITY, LAWS, advance, solve
+from sharpness.dynamics.laws import AT_INFINITY, LAWS, advance, row_norm, solve
 
 # A descent whose gradient comes to this has diverged, and is not followed further.
 LARGEST = 1e100
@@ -29,8 +29,8 @@ def descend(eigenvalues: np.ndarray, w: np.ndarray, law: str, rho: float, rate: 
     """Where descents from the points w, (..., n) along the n eigenvectors, are after some steps; inf: diverged."""
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps):
-            w = advance(lambda point: eigenvalues * point, w, law, rho, rate, _norm)
-            w = np.where(_norm(w) > LARGEST, np.inf, w)
+            w = advance(lambda point: eigenvalues * point, w, law, rho, rate, row_norm)
+            w = np.where(row_norm(w) > LARGEST, np.inf, w)
     return np.nan_to_num(w, nan=np.inf, posinf=np.inf, neginf=np.inf)
 
 
@@ -78,7 +78,3 @@ def measured_border(law: str, rho: float, rate: float, steps: int, far: float, d
         end = descend(np.array([middle]), np.array([far]), law, rho, rate, steps)
         low, high = (middle, high) if abs(end[0]) <= far else (low, middle)
     return (low + high) / 2
-
-
-def _norm(points: np.ndarray) -> np.ndarray:
-    return np.sqrt((points**2).sum(-1, keepdims=True))

@@ -25,18 +25,17 @@ def end_losses(
     What has diverged is not followed further.
     """
     losses = torch.full((len(starts),), float("inf"), dtype=starts.dtype)
-    alive, points = torch.arange(len(starts)), starts
+    targets = problem.target.expand(len(starts), *problem.target.shape[-2:])
+    alive, points, own = torch.arange(len(starts)), starts, problem
     for _ in range(steps):
-        target = problem.target[alive] if problem.target.dim() > 2 else problem.target
-        own = MatrixSensing(problem.measurements, target)
         points = next(path(own, points, law, rho, rate, 1))
         kept = points.square().sum((-2, -1)) < largest**0.5  # a loss of c has entries of about √c in UUᵀ
         if not kept.all():
             alive, points = alive[kept], points[kept]
+            own = MatrixSensing(problem.measurements, targets[alive])
             if not len(alive):
                 return losses
-    target = problem.target[alive] if problem.target.dim() > 2 else problem.target
-    losses[alive] = MatrixSensing(problem.measurements, target).loss_and_gradient(points)[0]
+    losses[alive] = own.loss_and_gradient(points)[0]
     return losses
 
 

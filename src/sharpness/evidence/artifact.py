@@ -9,22 +9,19 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from sharpness import files, records
-from sharpness.errors import not_known
-from sharpness.evidence import titles
+from sharpness.evidence import style, titles
 from sharpness.evidence.formatting import LATEX, MARKDOWN, Markdown, roman
-from sharpness.evidence.runs import csv_text
+from sharpness.evidence.runs import csv_text, final_results, summarize
+from sharpness.evidence.style import Drawing
 from sharpness.jobs import Job
-from sharpness.settings import require
+from sharpness.settings import require, require_known
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,14 +173,14 @@ class Figure(Artifact):
     suffixes = ("pdf", "png", "svg")
 
     @abstractmethod
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """Draw it."""
 
     def caption(self, study: Study) -> str:
         """What it shows, in plain text."""
         return f"{self.title}."
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         """The values that the page shows under a pointer: panels as sharpness.evidence.hover makes them."""
         return []
 
@@ -195,8 +192,6 @@ class Figure(Artifact):
         return Path("figures") / scale
 
     def _write(self, study: Study, data: pd.DataFrame) -> dict:
-        from sharpness.evidence import style
-
         with style.paper():
             drawing = self.draw(study, data)
             style.settle(drawing)
@@ -220,10 +215,9 @@ class ShowsExperiment(Artifact):
     network: str | None = None
 
     def check(self, study: Study) -> None:
-        known = study.experiments
-        require(self.experiment in known, not_known("experiment", self.experiment, known))
-        trained = dict.fromkeys(job.spec["network"] for job in study.experiments[self.experiment])
-        require(self.network in (None, *trained), not_known("network", self.network, trained))
+        require_known("experiment", self.experiment, study.experiments)
+        if self.network is not None:
+            require_known("network", self.network, {job.spec["network"] for job in study.experiments[self.experiment]})
 
     def jobs(self, study: Study) -> list[Job]:
         runs = study.experiments[self.experiment]
@@ -238,6 +232,15 @@ class ShowsExperiment(Artifact):
         found = dict.fromkeys(str(job.spec[key]) for job in self.jobs(study))
         remedy = "choose one with its key network" if key == "network" else f"give it an experiment with one {key}"
         require(len(found) == 1, f"shows one {key}, but its experiment trains {', '.join(found)}; {remedy}")
+
+    def network_title(self, study: Study) -> str:
+        """The title of the one network that its runs train."""
+        return titles.sized_network(self.jobs(study)[0].spec)
+
+    def results(self, study: Study) -> pd.DataFrame:
+        """As final_results by method and rho, and a label for each method at its radius."""
+        results = final_results(summarize(self.jobs(study)), ["method", "rho"])
+        return results.assign(label=[titles.method(study, row.method, row.rho) for row in results.itertuples()])
 
     def caption(self, study: Study) -> str:
         return f"{self.title}, {titles.training(study)}."

@@ -50,7 +50,7 @@ def write_crate(study: Study) -> Path:
     findings = verify(study)
     if findings:
         raise UserError(
-            f"{paths.results(study.scale)}: not complete and as the tree has it ({len(findings)} findings of "
+            f"{paths.results(study.scale)}: incomplete, or not what the tree gives ({len(findings)} findings of "
             f"`sharpness verify --scale {study.scale}`, first {findings[0]}); finish it first"
         )
     path = paths.crate(study.scale)
@@ -140,7 +140,7 @@ class _Crate:
         text = (
             f"{run['status']}; {cost['seconds']:g} s of work, {cost['cpu_seconds']:g} s of processor time, "
             f"{cost['peak_memory_mb']:g} MB of memory, on {origin['processor']}, device {origin['device']}, "
-            f"commit {origin['commit']}. Its start is reckoned from its end and its seconds of work."
+            f"commit {origin['commit']}. Its start is its end less its seconds of work."
         )
         rule = "train" if job.id in self.study.runs else "compute"
         settings = [self._value(name, value) for name, value in job.spec.items()]

@@ -1,15 +1,12 @@
 """Where the points of a drawn figure are, so that the page can show their values under a pointer."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
+from sharpness.evidence.style import Axes, Drawing
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Spots:
     text: list[str]
 
 
-def panel(drawing: "Drawing", axes: "Axes", title: str, series: list[Series]) -> dict:
+def panel(drawing: Drawing, axes: Axes, title: str, series: list[Series]) -> dict:
     """A panel of a figure whose layout is settled, with its curves.
 
     Args:
@@ -68,7 +65,7 @@ def panel(drawing: "Drawing", axes: "Axes", title: str, series: list[Series]) ->
     }
 
 
-def scatter(drawing: "Drawing", axes: "Axes", groups: list[Spots]) -> dict:
+def scatter(drawing: Drawing, axes: Axes, groups: list[Spots]) -> dict:
     """A panel of points anywhere, of which the page shows the one nearest to the pointer.
 
     Returns:
@@ -101,13 +98,13 @@ def scatter(drawing: "Drawing", axes: "Axes", groups: list[Spots]) -> dict:
     }
 
 
-def _box(drawing: "Drawing", axes: "Axes") -> list[float]:
+def _box(drawing: Drawing, axes: Axes) -> list[float]:
     """Left, top, right and bottom of a panel, as fractions of the figure."""
     (left, bottom), (right, top) = axes.get_window_extent().get_points() / drawing.bbox.size
     return [round(float(edge), 4) for edge in (left, 1 - top, right, 1 - bottom)]
 
 
-def _positions(drawing: "Drawing", axes: "Axes", points: ArrayLike) -> np.ndarray:
+def _positions(drawing: Drawing, axes: Axes, points: ArrayLike) -> np.ndarray:
     """Points of the data (n × 2), as fractions of the figure from its top left corner."""
     return np.array([0, 1]) + np.array([1, -1]) * axes.transData.transform(points) / drawing.bbox.size
 

@@ -6,18 +6,16 @@ what it is.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from sharpness.errors import UserError
+from sharpness.evidence import style
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.style import Drawing
 from sharpness.jobs import TRAINING, Job
 from sharpness.progress import read_progress
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 PARTIAL = "partial"  # the status of an unfinished run, beside COMPLETED and DIVERGED
 
@@ -49,8 +47,6 @@ def draw_partial(study: Study, name: str) -> Path:
         UserError: it is not such a figure, all of its runs are finished, none has finished an epoch, or another job
             that it shows is missing.
     """
-    from sharpness.evidence import style
-
     figure = study.artifact(name)
     runs = [job for job in figure.jobs(study) if job.kind == TRAINING]
     if not isinstance(figure, Figure) or not runs:
@@ -95,9 +91,7 @@ def _extent(runs: list[Job]) -> str:
     return f"PARTIAL: {finished}, the others at epoch {reached} of {runs[0].spec['epochs']}"
 
 
-def _mark(drawing: "Drawing", extent: str) -> None:
-    from sharpness.evidence import style
-
+def _mark(drawing: Drawing, extent: str) -> None:
     style.title(drawing, "\n".join(filter(None, [extent, drawing.get_suptitle()])))
     drawing.text(
         0.5, 0.5, "PARTIAL", fontsize=44, rotation=35, color=style.VERMILION, alpha=0.25,

@@ -1,10 +1,12 @@
 """How many values would probably decide a test that is still inconclusive: a power calculation."""
 
+from bisect import bisect_left
+
 import numpy as np
 
 from sharpness.evidence.verdicts import decide, of_share, on_side, share_interval, t_quantile
 
-PROMISED = 0.8  # of the studies with so many values are decided
+PROMISED = 0.8  # the share of studies with that many values that are decided
 MOST = 1000
 QUANTILES = (np.arange(2000) + 0.5) / 2000
 
@@ -20,16 +22,12 @@ def values_needed(values: np.ndarray, test: dict, level: float) -> int | None:
     """
     if len(values) < 2 or not (of_share(test) or np.isfinite(values).all()):
         return None
-    fewest, most = test["minimum"], MOST
-    if share_decided(values, test, level, most) < PROMISED:
+    if share_decided(values, test, level, MOST) < PROMISED:
         return None
-    while fewest < most:  # the share decided grows with n, but for the steps of a count
-        middle = (fewest + most) // 2
-        if share_decided(values, test, level, middle) >= PROMISED:
-            most = middle
-        else:
-            fewest = middle + 1
-    return most
+    fewest = test["minimum"]  # the share decided grows with n, but for the steps of a count
+    return fewest + bisect_left(
+        range(fewest, MOST), True, key=lambda n: share_decided(values, test, level, n) >= PROMISED
+    )
 
 
 def share_decided(values: np.ndarray, test: dict, level: float, n: int) -> float:

@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import pandas as pd
 
-from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
 from sharpness.evidence.formatting import MARKDOWN
 from sharpness.evidence.runs import read_histories, read_problem
 from sharpness.evidence.verdicts import Sample
 from sharpness.jobs import DIVERGED, Job
+from sharpness.settings import require, require_known
 from sharpness.study import Study
 
 
@@ -109,10 +109,9 @@ class Quantity(ABC):
         """
         low, high = self.between
         for key in ("smallest_effect", "margin", "at_most", "at_least"):
-            if key in test and not low < test[key] < high:
-                raise SettingError(
-                    f"{key} is {test[key]:g}, but the values lie between {low:g} and {high:g}; choose one between"
-                )
+            if key in test:
+                between = f"but the values lie between {low:g} and {high:g}; choose one between"
+                require(low < test[key] < high, f"{key} is {test[key]:g}, {between}")
 
     @abstractmethod
     def check(self, study: Study) -> None:
@@ -159,8 +158,7 @@ class Run:
         """
         names = {job.id: _name(job.spec["network"], job.spec) for job in study.runs.values()}
         own = _name(network, vars(self))
-        if own not in names.values():
-            raise SettingError(not_known("run", own, set(names.values())))
+        require_known("run", own, set(names.values()))
         return [job for job in study.runs.values() if names[job.id] == own]
 
     def title(self, study: Study) -> str:

@@ -5,32 +5,30 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
-from sharpness.evidence.artifact import Artifact
 from sharpness.evidence.quantity import Quantity, Results
-from sharpness.evidence.runs import loss_or_inf, read_problem
-from sharpness.jobs import Job
-from sharpness.settings import require
+from sharpness.evidence.runs import loss_or_inf
+from sharpness.evidence.theory import ShowsProblem
+from sharpness.settings import require, require_known
 from sharpness.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShowsSweep(Artifact):
+class ShowsSweep(ShowsProblem):
     """A table or figure of a matrix sensing sweep.
 
     Attributes:
-        problem: which one of config/study.yaml.
         rho: the radii that it shows.
-        steps: the first steps, so many of them.
+        steps: how many of the first steps it shows.
     """
 
-    problem: str
     rho: tuple[float, ...]
     steps: int
 
+    kind = "matrix_sensing"
+
     def check(self, study: Study) -> None:
-        spec = study.problem(self.problem, "matrix_sensing").spec
+        spec = study.problem(self.problem, self.kind).spec
         swept = f"problems.{self.problem}.methods"
         require("gd" not in spec["methods"], f"shows radii, and gd of {swept} has none; remove it there")
         for rho in self.rho:
@@ -40,16 +38,13 @@ class ShowsSweep(Artifact):
             f"steps is {self.steps}, but problems.{self.problem}.steps is {spec['steps']}; show 1 to {spec['steps']}",
         )
 
-    def jobs(self, study: Study) -> list[Job]:
-        return [study.problems[self.problem]]
-
     def spread(self, study: Study) -> pd.DataFrame:
         """The spread of the loss over the draws.
 
         Returns:
             The columns method, rho, step, draws, diverged (draws whose loss is inf), loss_median, loss_min, loss_max.
         """
-        losses = read_problem(study.problems[self.problem])
+        losses = self.frame(study)
         losses["loss"] = loss_or_inf(losses["loss"].astype(float))
         shown = losses["rho"].isin(self.rho) & (losses["step"] <= self.steps)
         groups = losses[shown].assign(diverged=np.isinf(losses["loss"])).groupby(["method", "rho", "step"], sort=False)
@@ -62,8 +57,12 @@ class ShowsSweep(Artifact):
         ).reset_index()
 
     def setting(self, study: Study) -> str:
-        """What every trajectory has in common, in plain text."""
-        return titles.sensing(study, study.problems[self.problem].spec)
+        """What every trajectory has in common, in plain text and the report's letters."""
+        spec = self.spec(study)
+        return (
+            f"d = {spec['dimension']}, r = {spec['rank']}, m = {spec['measurements']}, "
+            f"η = {spec['learning_rate']:g}, {study.settings['title']}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +86,7 @@ class OfSweep(Quantity):
         radii = spec["rho"] if self.method != "gd" else [0.0]
         swept = [f"{method} with rho {rho!r}" for method in spec["methods"] for rho in radii]
         for name in (f"{self.method} with rho {rho!r}" for rho in self.rho):
-            if name not in swept:
-                raise SettingError(not_known("matrix sensing run", name, swept))
+            require_known("matrix sensing run", name, swept)
         require(
             1 <= self.step <= spec["steps"],
             f"step {self.step} of matrix sensing, which takes {spec['steps']}; choose one of them",

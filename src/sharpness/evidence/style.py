@@ -1,26 +1,33 @@
-"""How every figure looks: sizes for a two-column paper, colours, and files without a clock in them."""
+"""How every figure looks: sizes for a two-column paper, colours, and files without a clock in them.
 
-from collections.abc import Iterator, Sequence
+Whatever loads the study imports this, so matplotlib and seaborn are imported where something is drawn.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
-from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator
 
 from sharpness import files
 
+if TYPE_CHECKING:
+    import matplotlib.artist
+    import matplotlib.axes
+    import matplotlib.figure
+
+Artist: TypeAlias = "matplotlib.artist.Artist"
+Axes: TypeAlias = "matplotlib.axes.Axes"
+Drawing: TypeAlias = "matplotlib.figure.Figure"
+
 COLUMN = 3.5  # inches, the width of a column and of every figure
 
-BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN, ROSE, GREY, YELLOW, SKY = seaborn.color_palette("colorblind").as_hex()
+# seaborn's palette "colorblind".
+BLUE, ORANGE, GREEN, VERMILION, PINK = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"
+BROWN, ROSE, GREY, YELLOW, SKY = "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"
 # Those that meet in one figure differ under each of the common colour blindnesses, by lightness if not by hue.
 METHOD_COLOURS = {
     "sgd": "#333333",
@@ -37,7 +44,7 @@ LOSS_TICKS = np.array([digit * 10.0**power for power in range(-4, 2) for digit i
 # The radius at which the report compares SAM with other methods: there it has its method's own colour.
 MAIN_RADIUS = 0.05
 
-# The parts of a plot of many runs, each in its method's colour; INK is for a key that stands for every colour.
+# The parts of a plot of many runs, each in its method's colour; a key that stands for every colour has INK.
 INK = "#555555"
 MEAN = {"linewidth": 0.8, "linestyle": (0, (4, 1.5))}
 BAND = {"alpha": 0.18, "linewidth": 0}
@@ -46,8 +53,9 @@ CROSS = {"marker": "X", "markersize": 6, "markeredgecolor": "white", "linestyle"
 DROP = {"color": INK, "linewidth": 0.6, "linestyle": ":", "zorder": 1}
 
 RC = {
-    **seaborn.axes_style("whitegrid"),
-    **seaborn.plotting_context("paper", rc={"font.size": 7, "axes.titlesize": 7, "axes.labelsize": 7.5}),
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7.5,
     "figure.dpi": 100,
     "savefig.dpi": 300,
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that every machine draws the same
@@ -90,17 +98,27 @@ METADATA = {
 @contextmanager
 def paper() -> Iterator[None]:
     """Draw in the house style, whatever the reader's own matplotlibrc says."""
+    import matplotlib
+    import seaborn
+
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(RC)
+        matplotlib.rcParams.update(seaborn.axes_style("whitegrid") | seaborn.plotting_context("paper") | RC)
         yield
 
 
 def method_colours(methods: Sequence[str]) -> dict[str, str]:
     """The colour of each method: its own, or for a method without one the next of the spare colours."""
+    import seaborn
+
     others = [method for method in methods if method not in METHOD_COLOURS]
     spare = SPARE_COLOURS if len(others) <= len(SPARE_COLOURS) else seaborn.husl_palette(len(others)).as_hex()
     return METHOD_COLOURS | dict(zip(others, spare, strict=False))
+
+
+def markers(names: Iterable[object]) -> dict:
+    """A marker for each of some names, which may repeat; more names than markers share them."""
+    return dict(zip(dict.fromkeys(names), cycle(MARKERS), strict=False))
 
 
 def shades(colour: str, radii: Sequence[float]) -> dict[float, str]:
@@ -124,48 +142,74 @@ def plain(text: str) -> str:
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
-def title(figure: Figure, text: str) -> None:
+def figure(height: float, text: str) -> Drawing:
+    """An empty figure of a column's width and a height (inches), with a title."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(COLUMN, height), layout="constrained")
+    title(drawing, text)
+    return drawing
+
+
+def title(drawing: Drawing, text: str) -> None:
     """Say above a figure, in small type, what its numbers are of."""
-    figure.suptitle(plain(text), x=0.02, horizontalalignment="left", fontsize=7)
+    drawing.suptitle(plain(text), x=0.02, horizontalalignment="left", fontsize=7)
 
 
-def legend(figure: Figure, left: list[Artist], right: list[Artist]) -> None:
+def key(**look: object) -> Artist:
+    """A legend's entry for a line or a marker, with its label."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], **{"color": INK} | look)
+
+
+def band_key(label: str) -> Artist:
+    """A legend's entry for bands."""
+    from matplotlib.patches import Patch
+
+    return Patch(label=label, color=INK, **BAND)
+
+
+def legend(drawing: Drawing, left: list[Artist], right: list[Artist]) -> None:
     """Add one legend below the axes, for which the figure grows: in two columns, or in one if two are too wide."""
-    blank = [Line2D([], [], linestyle="none", label=" ")] * (len(right) - len(left))
-    drawn = _legend(figure, [*left, *blank, *right], ncols=2)
-    if drawn.get_window_extent().width > figure.bbox.width:
+    blank = [key(label=" ", linestyle="none")] * (len(right) - len(left))
+    drawn = _legend(drawing, [*left, *blank, *right], ncols=2)
+    if drawn.get_window_extent().width > drawing.bbox.width:
         drawn.remove()
-        drawn = _legend(figure, [*left, *right])
-    figure.set_figheight(figure.get_figheight() + drawn.get_window_extent().height / figure.dpi)
+        drawn = _legend(drawing, [*left, *right])
+    drawing.set_figheight(drawing.get_figheight() + drawn.get_window_extent().height / drawing.dpi)
 
 
-def _legend(figure: Figure, handles: list[Artist], **look: int) -> Legend:
+def _legend(drawing: Drawing, handles: list[Artist], **look: int) -> Artist:
     labels = [plain(str(handle.get_label())) for handle in handles]
-    return figure.legend(handles, labels, loc="outside lower center", **look)
+    return drawing.legend(handles, labels, loc="outside lower center", **look)
 
 
-def settle(figure: Figure) -> None:
+def settle(drawing: Drawing) -> None:
     """Find the layout, once for all formats."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")
 
 
-def name_curves(figure: Figure, colours: dict[str, str]) -> None:
+def name_curves(drawing: Drawing, colours: dict[str, str]) -> None:
     """Give all that has a curve's label or colour an id in the SVG, "curve0-…", by which the page switches it off."""
+    from matplotlib.colors import to_hex
+    from matplotlib.lines import Line2D
+
     by_label = {label: index for index, label in enumerate(colours)}
     by_colour = {to_hex(colour): index for index, colour in enumerate(colours.values())}
-    for number, artist in enumerate(artist for axes in figure.axes for artist in (*axes.lines, *axes.collections)):
+    for number, artist in enumerate(artist for axes in drawing.axes for artist in (*axes.lines, *axes.collections)):
         own = [artist.get_color()] if isinstance(artist, Line2D) else artist.get_facecolor()
         index = by_label.get(artist.get_label(), by_colour.get(to_hex(own[0])) if len(own) else None)
         if index is not None:
             artist.set_gid(f"curve{index}-{number}")
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(drawing: Drawing, path: Path) -> None:
     """Write a figure in the format of the path's suffix (pdf, png, svg), the same bytes each time."""
     kind = path.suffix.removeprefix(".")
     with files.replacing(path) as temporary:
-        figure.savefig(temporary, format=kind, metadata=METADATA[kind])
+        drawing.savefig(temporary, format=kind, metadata=METADATA[kind])
 
 
 def frame(axes: Axes, values: pd.Series, ticks: np.ndarray) -> None:
@@ -174,6 +218,8 @@ def frame(axes: Axes, values: pd.Series, ticks: np.ndarray) -> None:
     Where fewer than two are, matplotlib's own take their place. The view is widened to the next tick on a side where
     that is near, and spans 0.04 decades at least: what rounding does to equal values is nothing to look at.
     """
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
     scale = axes.yaxis.get_transform()
     lowest, highest = scale.transform([values.min(), values.max()] if len(values) else ticks[[0, -1]])
     pad = max(0.05 * (highest - lowest), 0.02)
@@ -194,5 +240,7 @@ def frame(axes: Axes, values: pd.Series, ticks: np.ndarray) -> None:
 
 
 def _blend(colour: str, other: str, share: float) -> str:
+    from matplotlib.colors import to_hex, to_rgb
+
     pairs = zip(to_rgb(colour), to_rgb(other), strict=True)
     return to_hex([(1 - share) * own + share * foreign for own, foreign in pairs])

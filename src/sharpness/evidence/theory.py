@@ -1,26 +1,22 @@
-"""What the figures, tables and quantities of Part II share: measured points beside predicted lines."""
+"""What the figures, tables and quantities of toy problems share, such as measured points beside predicted lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sharpness.errors import SettingError, not_known
-from sharpness.evidence import titles
+from sharpness.evidence import style, titles
 from sharpness.evidence.artifact import Artifact
 from sharpness.evidence.hover import Series, panel
 from sharpness.evidence.quantity import Quantity, Results
 from sharpness.evidence.runs import read_problem
+from sharpness.evidence.style import Artist, Axes, Drawing
 from sharpness.jobs import Job
+from sharpness.settings import require_known
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
 LAWS = titles.STEPS | {
     "interpolation": "Interpolation",
@@ -76,11 +72,8 @@ class OfProblem(Quantity):
     what: str
 
     def check(self, study: Study) -> None:
-        if self.problem not in study.parts:
-            raise SettingError(not_known("problem", self.problem, study.parts))
-        laws = [law for part in study.parts[self.problem] for law in _laws(study.problems[part].spec)]
-        if self.law not in laws:
-            raise SettingError(not_known("law", self.law, laws))
+        require_known("problem", self.problem, study.parts)
+        require_laws([study.problems[part] for part in study.parts[self.problem]], (self.law,))
 
     def describe(self, study: Study) -> str:
         return f"{self.what}, {LAWS[self.law]}"
@@ -96,61 +89,54 @@ def read(jobs: list[Job]) -> pd.DataFrame:
     return pd.concat([read_problem(job) for job in jobs], ignore_index=True)
 
 
-def require_laws(study: Study, jobs: list[Job], laws: tuple[str, ...]) -> None:
+def require_laws(jobs: list[Job], laws: tuple[str, ...]) -> None:
     """Check that the jobs of a problem have these laws.
 
     Raises:
         SettingError: one is missing.
     """
-    known = [law for job in jobs for law in _laws(job.spec)]
+    known = [law for job in jobs for law in job.spec.get("laws", job.spec.get("methods", []))]
     for law in laws:
-        if law not in known:
-            raise SettingError(not_known("law", law, known))
+        require_known("law", law, known)
 
 
-def legend_keys(measured: str = "measured", predicted: str = "predicted") -> list["Artist"]:
-    """The legend's entries for the two."""
-    from matplotlib.lines import Line2D
+def predicted_key(label: str = "predicted") -> Artist:
+    """The legend's entry for what is predicted."""
+    return style.key(label=label, **PREDICTED)
 
-    from sharpness.evidence import style
 
+def law_keys(markers: Mapping[str, str]) -> list[Artist]:
+    """The legend's entries for the measured points of each law, in its colour."""
     return [
-        Line2D([], [], **PREDICTED, label=predicted),
-        Line2D([], [], color=style.INK, marker="o", **MEASURED, label=measured),
+        style.key(color=colours(markers)[law], marker=marker, label=f"{LAWS[law]}, measured", **MEASURED)
+        for law, marker in markers.items()
     ]
 
 
-def draw_border(axes: "Axes", across: ArrayLike, up: ArrayLike, **look: object) -> None:
-    """Draw a predicted line through cells or points that it parts: on white, which sets it off from dark ones."""
+def draw_border(axes: Axes, across: ArrayLike, up: ArrayLike, **look: object) -> None:
+    """Draw a predicted line between cells or points: on white, so that it shows on dark ones too."""
     axes.plot(across, up, color="white", linewidth=1.7, zorder=2)
     axes.plot(across, up, **PREDICTED | look)
 
 
-def colours(laws: Sequence[str]) -> dict[str, str]:
+def colours(laws: Iterable[str]) -> dict[str, str]:
     """The colour of each law: gradient descent has that of SGD."""
-    from sharpness.evidence import style
-
-    return style.method_colours([law for law in laws if law != "gd"]) | {"gd": style.METHOD_COLOURS["sgd"]}
+    others = [law for law in dict.fromkeys(laws) if law != "gd"]
+    return style.method_colours(others) | {"gd": style.METHOD_COLOURS["sgd"]}
 
 
 def shades(values: list[float]) -> dict[float, str]:
     """A colour for each of some values, the larger the darker."""
-    from sharpness.evidence import style
-
     ramp = style.shades(style.BLUE, range(len(values)))  # by place: no value here is the study's main radius
     return dict(zip(values, ramp.values(), strict=True))
 
 
-def rate_keys(rates: Sequence[float]) -> list["Artist"]:
+def rate_keys(rates: Sequence[float]) -> list[Artist]:
     """The legend's entries for the measured points of each step size, a marker and a shade each."""
-    from matplotlib.lines import Line2D
-
-    from sharpness.evidence import style
-
-    looks = zip(shades(list(rates)).items(), style.MARKERS * len(rates), strict=False)
+    colours = shades(list(rates))
     return [
-        Line2D([], [], color=colour, marker=marker, **MEASURED, label=f"measured, η = {rate:g}")
-        for (rate, colour), marker in looks
+        style.key(color=colours[rate], marker=marker, label=f"measured, η = {rate:g}", **MEASURED)
+        for rate, marker in style.markers(rates).items()
     ]
 
 
@@ -171,7 +157,7 @@ def hover_curve(
     return Series(label, colour, points.set_index(across)[measured], text)
 
 
-def hover_by_rate(drawing: "Drawing", data: pd.DataFrame, title: str) -> list[dict]:
+def hover_by_rate(drawing: Drawing, data: pd.DataFrame, title: str) -> list[dict]:
     """The measured losses over the radius, a curve for each step size in its shade, with their predictions."""
     colours = shades(sorted(data["learning_rate"].unique()))
     series = [
@@ -179,7 +165,3 @@ def hover_by_rate(drawing: "Drawing", data: pd.DataFrame, title: str) -> list[di
         for rate, points in data.groupby("learning_rate")
     ]
     return [panel(drawing, drawing.axes[0], title, series)]
-
-
-def _laws(spec: dict) -> list[str]:
-    return spec.get("laws", spec.get("methods", []))

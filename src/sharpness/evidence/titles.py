@@ -29,11 +29,3 @@ def training(study: Study) -> str:
     return (
         f"{study.settings['dataset']['title']}, {study.settings['title']}, {counted(study.settings['epochs'], 'epoch')}"
     )
-
-
-def sensing(study: Study, spec: dict) -> str:
-    """What every trajectory of a matrix sensing sweep has in common, in the report's letters."""
-    return (
-        f"d = {spec['dimension']}, r = {spec['rank']}, m = {spec['measurements']}, "
-        f"η = {spec['learning_rate']:g}, {study.settings['title']}"
-    )

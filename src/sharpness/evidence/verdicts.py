@@ -36,7 +36,7 @@ class Sample:
     notes: tuple[str, ...] = ()
 
     def known(self) -> "Sample":
-        """The sample without values that are no numbers: an overflow is no evidence, for a claim or against it."""
+        """The sample without NaN: an overflow is evidence neither for a claim nor against it."""
         lost = np.isnan(self.values)
         if not lost.any():
             return self

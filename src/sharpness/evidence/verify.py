@@ -237,7 +237,7 @@ def _check_there(study: Study, paths: list[Path]) -> Iterator[str]:
 
 
 def _check_hashes(study: Study, hashes: dict[Path, str | None]) -> Iterator[str]:
-    """Files that are missing, or that have not the hash that the manifest has for them."""
+    """Files that are missing, or whose hash is not the one in the manifest."""
     for path, digest in hashes.items():
         if not path.is_file():
             yield f"missing: {path}: no such file; make it: {command(study)}"

@@ -6,12 +6,13 @@ all that loads the study, so they import torch where they compute.
 
 It may have a summary, from that frame to what the report's text quotes, and JUDGED, the columns of the frame that
 a claim may judge as a prediction's error, and PREDICTED, the laws that have a prediction where not all have. Settings
-may have `entries`, roughly how many numbers the problem holds at once, which decides whether it fits into a memory.
+may have `entries`, roughly how many numbers the problem holds at once, which decides whether it fits into memory.
 """
 
 from sharpness import registry
-from sharpness.errors import SettingError, UserError, unknown
+from sharpness.errors import UserError, settings_of
 from sharpness.jobs import Job
+from sharpness.references import lookup
 from sharpness.scales import scale_file
 from sharpness.settings import build, plain, require
 
@@ -42,8 +43,7 @@ def expand_problems(scale: str, design: dict, settings: dict, file: str) -> tupl
     """
     own = settings.get("problems", {})
     for name in own:
-        if name not in design["problems"]:
-            raise unknown("problem", name, design["problems"], f"{scale_file(scale)}: problems")
+        lookup("problem", name, design["problems"], f"{scale_file(scale)}: problems")
     problems, parts = {}, {}
     for name, entry in design["problems"].items():
         key = f"problems.{name}"
@@ -51,12 +51,13 @@ def expand_problems(scale: str, design: dict, settings: dict, file: str) -> tupl
         values = {key: value for key, value in entry.items() if key not in ("kind", "section", "split")}
         values |= own.get(name, {})
         where = f"{scale_file(scale)} (over {file})" if name in own else file
-        _check_size(build(module.Settings, values, where, key), where, key)
+        with settings_of(f"{where}: {key}"):
+            _check_size(build(module.Settings, values, where, key))
         slug, split = entry["kind"].replace("_", "-"), entry.get("split")
         specs = {name: (slug, values)}
         if split is not None:
             if not isinstance(values.get(split), list):
-                raise UserError(f"{file}: {key}.split is '{split}', which is no list of its; name one that is")
+                raise UserError(f"{file}: {key}.split is '{split}', which is not one of its lists; name one that is")
             specs = {f"{name}-{value}": (f"{slug}-{value}", values | {split: [value]}) for value in values[split]}
         for part, (start, chosen) in specs.items():
             if part in problems or (part != name and part in design["problems"]):
@@ -67,23 +68,16 @@ def expand_problems(scale: str, design: dict, settings: dict, file: str) -> tupl
     return problems, parts
 
 
-def _check_size(settings: object, file: str, key: str) -> None:
-    """Refuse numbers that overflow, and sizes that no machine holds.
-
-    Raises:
-        UserError: with the key.
-    """
-    try:
-        for name, value in vars(settings).items():
-            for number in value if isinstance(value, tuple) else [value]:
-                if isinstance(number, float):
-                    fits = number == 0 or SMALLEST <= abs(number) <= LARGEST
-                    require(fits, f"{name} has {number:g}; give 0, or a size from {SMALLEST:g} to {LARGEST:g}")
-                elif isinstance(number, int):
-                    most = LARGEST_SEED if name == "seed" else LARGEST_COUNT
-                    require(number <= most, f"{name} is {number:.3g}; it must be at most {most}")
-        entries = settings.entries if hasattr(settings, "entries") else 0
-        size = f"{8 * entries / 2**30:.3g} GiB" if entries < 10**15 else "more than any"
-        require(entries <= MOST_ENTRIES, f"its sizes would take {size} of memory; choose smaller ones")
-    except SettingError as error:
-        raise UserError(f"{file}: {key}: {error}") from None
+def _check_size(settings: object) -> None:
+    """Refuse numbers that overflow, and sizes that no machine holds."""
+    for name, value in vars(settings).items():
+        for number in value if isinstance(value, tuple) else [value]:
+            if isinstance(number, float):
+                fits = number == 0 or SMALLEST <= abs(number) <= LARGEST
+                require(fits, f"{name} has {number:g}; give 0, or a size from {SMALLEST:g} to {LARGEST:g}")
+            elif isinstance(number, int):
+                most = LARGEST_SEED if name == "seed" else LARGEST_COUNT
+                require(number <= most, f"{name} is {number:.3g}; it must be at most {most}")
+    entries = getattr(settings, "entries", 0)
+    size = f"{8 * entries / 2**30:.3g} GiB" if entries < 10**15 else "more than any"
+    require(entries <= MOST_ENTRIES, f"its sizes would take {size} of memory; choose smaller ones")

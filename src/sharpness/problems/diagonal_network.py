@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 
 from sharpness.dynamics.diagonal import METHODS, descend, fastest, leader, limit
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_each_of
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
-# The columns that a claim may judge.
 JUDGED = ("error", "first_error")
 
 
@@ -42,11 +41,8 @@ class Settings:
     small: float
 
     def __post_init__(self) -> None:
-        for name in ("rho", "learning_rate", "steps", "points", "small"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
-        require(min(self.mu) > 0, f"mu has {min(self.mu):g}; give values above 0")
-        for method in self.methods:
-            require(method in METHODS, f"methods has '{method}'; choose from: {', '.join(METHODS)}")
+        require_above_zero(self, "rho", "learning_rate", "steps", "points", "small", "mu")
+        require_each_of(self, "methods", METHODS)
         growth = self.learning_rate * self.steps * max(self.mu)
         require(growth <= 500, f"steps is {self.steps}; exp(learning_rate · steps · mu) overflows, so choose fewer")
         low, high = self.start

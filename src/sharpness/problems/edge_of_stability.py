@@ -1,6 +1,6 @@
 """The edge of stability: full-batch descents on a small smooth network, the largest Hessian eigenvalue by step.
 
-Beside it stands the eigenvalue at which theory says that it settles, the root λ of ηλ(1 + ρ h(‖g‖) λ) = 2: 2/η for
+Beside it is the eigenvalue at which theory says that it settles, the root λ of ηλ(1 + ρ h(‖g‖) λ) = 2: 2/η for
 gradient descent (Cohen et al. 2021), (‖g‖/2ρ)(√(1 + 8ρ/(η‖g‖)) − 1) for SAM (Long and Bartlett 2023), and USAM's.
 """
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sharpness.dynamics.laws import LAWS
-from sharpness.settings import require
+from sharpness.dynamics.laws import LAWS, advance, grid
+from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
@@ -23,7 +23,7 @@ class Settings:
     """The network, the images and the descents: laws × step sizes × radii, without momentum or decay.
 
     Attributes:
-        images: so many of the digits, each pixel centred, in units of the standard deviation of all.
+        images: how many of the digits, each pixel centred, in units of the standard deviation of all.
         width: units of a hidden layer, which ends in tanh.
         layers: hidden layers.
         gain: of the first weights.
@@ -50,17 +50,13 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("images", "width", "layers", "gain", "steps", "every"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
+        require_above_zero(self, "images", "width", "layers", "gain", "steps", "every", "learning_rate", "rho")
         require(2 <= self.images <= 1797, f"images is {self.images}; choose 2 to 1797, which is all of the digits")
         require(self.gain <= LARGEST_GAIN, f"gain is {self.gain:g}; it must be at most {LARGEST_GAIN:g}")
         half = f"every is {self.every}; choose {self.steps // 2} at most, half of the steps, over which means are taken"
         require(2 * self.every <= self.steps, half)
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("learning_rate", "rho"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_each_of(self, "laws", LAWS)
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:
@@ -80,7 +76,6 @@ def compute(settings: Settings) -> pd.DataFrame:
     import torch
     from sklearn.datasets import load_digits
 
-    from sharpness.dynamics.laws import advance
     from sharpness.dynamics.matrix_sensing import stream
     from sharpness.dynamics.network import draw_weights, squared_loss
     from sharpness.dynamics.quadratic import edge
@@ -95,23 +90,20 @@ def compute(settings: Settings) -> pd.DataFrame:
     start = draw_weights(64, hidden, CLASSES, settings.gain, stream(settings.seed, "weights"))
     slope = torch.func.grad(loss)
     rows = []
-    for law in settings.laws:
-        for rate in settings.learning_rate:
-            for rho in settings.rho if law != "gd" else (0.0,):
-                weights, vectors = start, stream(settings.seed, "lanczos")
-                for step in range(settings.steps + 1):
-                    if step % settings.every == 0:
-                        norm = float(slope(weights).norm())
-                        if not norm < 1e6:
-                            break
-                        first = torch.randn(size, dtype=torch.float64, generator=vectors)
-                        at = weights
-                        eigenvalue = largest_eigenvalue(
-                            lambda v, at=at: torch.func.jvp(slope, (at,), (v,))[1], first, tolerance=1e-3
-                        )
-                        reach = rho * float(LAWS[law](norm))
-                        values = (float(loss(weights)), norm, float(eigenvalue), edge(reach, rate))
-                        rows.append((law, rate, rho, step, *values))
-                    weights = advance(slope, weights, law, rho, rate, torch.linalg.vector_norm)
+    for law, rate, rho in grid(settings.laws, settings.learning_rate, settings.rho):
+        weights, vectors = start, stream(settings.seed, "lanczos")
+        for step in range(settings.steps + 1):
+            if step % settings.every == 0:
+                norm = float(slope(weights).norm())
+                if not norm < 1e6:
+                    break
+                first = torch.randn(size, dtype=torch.float64, generator=vectors)
+                eigenvalue = largest_eigenvalue(
+                    lambda v, at=weights: torch.func.jvp(slope, (at,), (v,))[1], first, tolerance=1e-3
+                )
+                reach = rho * float(LAWS[law](norm))
+                values = (float(loss(weights)), norm, float(eigenvalue), edge(reach, rate))
+                rows.append((law, rate, rho, step, *values))
+            weights = advance(slope, weights, law, rho, rate, torch.linalg.vector_norm)
     columns = ["law", "learning_rate", "rho", "step", "loss", "norm", "eigenvalue", "edge"]
     return pd.DataFrame(rows, columns=columns)

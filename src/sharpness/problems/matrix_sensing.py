@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 if TYPE_CHECKING:
     import torch
@@ -54,16 +54,14 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "rank", "iterate_rank", "measurements", "learning_rate", "steps", "draws"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
-        for method in self.methods:
-            require(method in METHODS, f"methods has '{method}'; choose from: {', '.join(METHODS)}")
+        require_above_zero(self, "dimension", "rank", "iterate_rank", "measurements", "learning_rate", "steps", "draws")
+        require_each_of(self, "methods", METHODS)
         for rho in self.rho:
             require(0 <= rho < math.inf, f"rho has {rho:g}; a radius is finite and at least 0")
         for name in ("rank", "iterate_rank"):
             least = f"{name} is {getattr(self, name)}; it must be at most the dimension, {self.dimension}"
             require(getattr(self, name) <= self.dimension, least)
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:

@@ -7,13 +7,11 @@ import pandas as pd
 
 from sharpness.dynamics.laws import LAWS
 from sharpness.dynamics.neuron import SLOPES, ascent, descend, drifted, settled
-from sharpness.settings import require
+from sharpness.settings import require_above_zero, require_each_of, require_not_negative, require_range
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
-# The columns that a claim may judge.
 JUDGED = ("sharpness", "error")
-# The laws whose end theory predicts.
 PREDICTED = ("gd", "usam", "sam")
 
 
@@ -27,7 +25,7 @@ class Settings:
         learning_rate: the step sizes η.
         ratio: the radii in units of η, as what theory says of ηy² depends on ρ/η alone.
         steps: descent steps.
-        starts: so many for each cell.
+        starts: how many for each cell.
         x0: range from which x₀ is drawn uniformly.
         gamma: range from which η (y₀² − x₀²) is drawn uniformly; it gives y₀ > 0.
         seed: decides the starts, which the cells share.
@@ -53,17 +51,11 @@ class Settings:
     settled: float
 
     def __post_init__(self) -> None:
-        for name, known in (("losses", SLOPES), ("laws", LAWS)):
-            for item in getattr(self, name):
-                require(item in known, f"{name} has '{item}'; choose from: {', '.join(known)}")
-        for name in ("learning_rate", "ratio"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
-        for name in ("steps", "starts", "small_rate", "small_ascent", "settled"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
-        for name in ("x0", "gamma"):
-            low, high = getattr(self, name)
-            require(0 < low <= high, f"{name} is {low:g} to {high:g}; give a range above 0, the lower end first")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_each_of(self, "losses", SLOPES)
+        require_each_of(self, "laws", LAWS)
+        require_above_zero(self, "learning_rate", "ratio", "steps", "starts", "small_rate", "small_ascent", "settled")
+        require_range(self, "x0", "gamma")
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:

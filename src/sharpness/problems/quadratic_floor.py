@@ -1,17 +1,17 @@
 """The quadratic: the loss at which descents end under each radial law, beside the closed form."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from sharpness.dynamics.laws import LAWS
+from sharpness.dynamics.laws import LAWS, grid
 from sharpness.dynamics.quadratic import attracts, descend, floor
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
-# The columns that a claim may judge.
 JUDGED = ("loss", "error")
 
 
@@ -41,16 +41,13 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        falling = all(one > other for one, other in zip(self.eigenvalues, self.eigenvalues[1:], strict=False))
+        falling = all(one > other for one, other in pairwise(self.eigenvalues))
         require(falling and self.eigenvalues[-1] > 0, "eigenvalues must be above 0 and fall")
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("learning_rate", "rho"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
+        require_each_of(self, "laws", LAWS)
+        require_above_zero(self, "learning_rate", "rho", "steps", "starts")
         edge = 2 / self.eigenvalues[0]
         require(max(self.learning_rate) < edge, f"learning_rate has {max(self.learning_rate):g}; stay below {edge:g}")
-        require(min(self.steps, self.starts) > 0, "steps and starts must be more than 0")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:
@@ -70,15 +67,13 @@ def compute(settings: Settings) -> pd.DataFrame:
     values = np.array(settings.eigenvalues)
     starts = np.random.default_rng(settings.seed).normal(size=(settings.starts, len(values)))
     frames = []
-    for law in settings.laws:
-        for rate in settings.learning_rate:
-            for rho in settings.rho if law != "gd" else (0.0,):
-                ends = descend(values, starts, law, rho, rate, settings.steps)
-                losses, predicted = (values * ends**2).sum(-1) / 2, floor(values[0], law, rho, rate)
-                cell = {"law": law, "learning_rate": rate, "rho": rho, "start": range(settings.starts)}
-                cell |= {"loss": losses, "predicted": predicted, "error": _errors(losses, predicted)}
-                cell["assumed"] = int(attracts(values[0], law, rho, rate))
-                frames.append(pd.DataFrame(cell))
+    for law, rate, rho in grid(settings.laws, settings.learning_rate, settings.rho):
+        ends = descend(values, starts, law, rho, rate, settings.steps)
+        losses, predicted = (values * ends**2).sum(-1) / 2, floor(values[0], law, rho, rate)
+        cell = {"law": law, "learning_rate": rate, "rho": rho, "start": range(settings.starts)}
+        cell |= {"loss": losses, "predicted": predicted, "error": _errors(losses, predicted)}
+        cell["assumed"] = int(attracts(values[0], law, rho, rate))
+        frames.append(pd.DataFrame(cell))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sharpness.dynamics.laws import LAWS
-from sharpness.settings import require
+from sharpness.dynamics.laws import LAWS, grid
+from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
@@ -49,15 +49,13 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "rank", "measurements", "learning_rate", "steps", "every", "draws"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("rho", "scale"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
+        require_above_zero(
+            self, "dimension", "rank", "measurements", "learning_rate", "steps", "every", "draws", "rho", "scale"
+        )
+        require_each_of(self, "laws", LAWS)
         require(self.steps % self.every == 0, f"every is {self.every}; give a divisor of steps, {self.steps}")
         require(self.rank <= self.dimension, f"rank is {self.rank}; it must be at most the dimension, {self.dimension}")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:
@@ -75,6 +73,7 @@ def compute(settings: Settings) -> pd.DataFrame:
         draw, step, loss, distance (‖UUᵀ − X*‖ / ‖X*‖), trace (of the Hessian), flattest (the trace where UUᵀ = X*).
     """
     import torch
+    from torch.linalg import matrix_norm as norm
 
     from sharpness.dynamics.matrix_sensing import MatrixSensing, draw_measurements, draw_unit_columns, stream
     from sharpness.dynamics.sensing import HessianTrace, path
@@ -90,17 +89,14 @@ def compute(settings: Settings) -> pd.DataFrame:
         problem = MatrixSensing(measured, factor @ factor.mT)
         trace = HessianTrace(problem)
         flattest = float(trace(factor))
-        for law in settings.laws:
-            for rho in settings.rho if law != "gd" else (0.0,):
-                points = [starts, *path(problem, starts, law, rho, settings.learning_rate, settings.steps)]
-                for step in range(0, settings.steps + 1, settings.every):
-                    at = points[step]
-                    loss = problem.loss_and_gradient(at)[0]
-                    distance = torch.linalg.matrix_norm(at @ at.mT - problem.target) / torch.linalg.matrix_norm(
-                        problem.target
-                    )
-                    values = zip(settings.scale, loss.tolist(), distance.tolist(), trace(at).tolist(), strict=True)
-                    rows += [(law, rho, scale, draw, step, *value, flattest) for scale, *value in values]
+        for law, rate, rho in grid(settings.laws, [settings.learning_rate], settings.rho):
+            points = [starts, *path(problem, starts, law, rho, rate, settings.steps)]
+            for step in range(0, settings.steps + 1, settings.every):
+                at = points[step]
+                loss = problem.loss_and_gradient(at)[0]
+                distance = norm(at @ at.mT - problem.target) / norm(problem.target)
+                values = zip(settings.scale, loss.tolist(), distance.tolist(), trace(at).tolist(), strict=True)
+                rows += [(law, rho, scale, draw, step, *value, flattest) for scale, *value in values]
     columns = ["law", "rho", "scale", "draw", "step", "loss", "distance", "trace", "flattest"]
     order = ["law", "rho", "scale", "draw", "step"]
     frame = pd.DataFrame(rows, columns=columns)

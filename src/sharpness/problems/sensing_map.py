@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sharpness.dynamics.laws import LAWS
-from sharpness.settings import require
+from sharpness.dynamics.laws import LAWS, grid
+from sharpness.settings import require, require_above_zero, require_each_of, require_not_negative
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
-# The columns that a claim may judge.
 JUDGED = ("loss", "error")
 
 # Draws that share their measurements.
@@ -55,16 +54,11 @@ class Settings:
     small_rate: float
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "rank", "measurements", "steps", "draws"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be more than 0")
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("learning_rate", "rho"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
-        for name in ("small_rho", "small_rate"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
+        require_above_zero(self, "dimension", "rank", "measurements", "steps", "draws")
+        require_each_of(self, "laws", LAWS)
+        require_above_zero(self, "learning_rate", "rho", "small_rho", "small_rate")
         require(self.rank <= self.dimension, f"rank is {self.rank}; it must be at most the dimension, {self.dimension}")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:
@@ -89,19 +83,12 @@ def compute(settings: Settings) -> pd.DataFrame:
     from sharpness.dynamics.quadratic import floor
 
     torch.set_num_threads(1)
-    cells = [
-        (law, rate, rho)
-        for law in settings.laws
-        for rate in settings.learning_rate
-        for rho in (settings.rho if law != "gd" else (0.0,))
-    ]
+    cells = grid(settings.laws, settings.learning_rate, settings.rho)
     frames = []
     for first in range(0, settings.draws, DRAWS_PER_BATCH):
         draws = range(first, min(first + DRAWS_PER_BATCH, settings.draws))
         frames += _compute_batch(settings, cells, draws)
-    frame = pd.concat(frames, ignore_index=True)
-    order = frame["cell"].to_numpy()
-    frame = frame.iloc[order.argsort(kind="stable")].drop(columns="cell").reset_index(drop=True)
+    frame = pd.concat(frames).sort_values("cell", kind="stable", ignore_index=True).drop(columns="cell")
     cells = zip(frame["at_solution"], frame["law"], frame["rho"], frame["learning_rate"], strict=True)
     frame["predicted"] = [floor(*cell) for cell in cells]
     frame["error"] = (frame["loss"] / frame["predicted"] - 1).abs()

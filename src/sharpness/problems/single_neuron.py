@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sharpness.settings import require
+from sharpness.settings import require_above_zero, require_not_negative, require_range
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
@@ -50,12 +50,9 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "rho", "steps", "starts"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
-        for name in ("x0", "gamma"):
-            low, high = getattr(self, name)
-            require(0 < low <= high, f"{name} is {low:g} to {high:g}; give a range above 0, the lower end first")
-        require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0")
+        require_above_zero(self, "learning_rate", "rho", "steps", "starts")
+        require_range(self, "x0", "gamma")
+        require_not_negative(self, "seed")
 
     @property
     def entries(self) -> int:

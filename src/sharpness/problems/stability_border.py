@@ -1,16 +1,16 @@
 """The largest eigenvalue at which a descent on the quadratic comes back from far out: by bisection and predicted."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import pandas as pd
 
 from sharpness.dynamics.laws import LAWS
 from sharpness.dynamics.quadratic import border, measured_border
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_each_of
 
 # Raise this when a change to the code changes what the same settings compute.
 SEMANTICS = 1
-# The columns that a claim may judge.
 JUDGED = ("error",)
 
 
@@ -38,14 +38,10 @@ class Settings:
     digits: float
 
     def __post_init__(self) -> None:
-        for law in self.laws:
-            require(law in LAWS, f"laws has '{law}'; choose from: {', '.join(LAWS)}")
-        for name in ("learning_rate", "rho"):
-            require(min(getattr(self, name)) > 0, f"{name} has {min(getattr(self, name)):g}; give values above 0")
+        require_each_of(self, "laws", LAWS)
+        require_above_zero(self, "learning_rate", "rho", "steps", "far", "digits")
         finest = f"digits is {self.digits:g}; give 1e-14 or more, which is as fine as numbers are"
-        require(self.digits >= 1e-14 or self.digits <= 0, finest)
-        for name in ("steps", "far", "digits"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
+        require(self.digits >= 1e-14, finest)
 
 
 def compute(settings: Settings) -> pd.DataFrame:
@@ -56,10 +52,8 @@ def compute(settings: Settings) -> pd.DataFrame:
         predicted, error (relative).
     """
     rows = []
-    for law in settings.laws:
-        for rate in settings.learning_rate:
-            for rho in settings.rho:
-                measured = measured_border(law, rho, rate, settings.steps, settings.far, settings.digits)
-                predicted = border(law, rho, rate)
-                rows.append((law, rate, rho, measured, predicted, abs(measured / predicted - 1)))
+    for law, rate, rho in product(settings.laws, settings.learning_rate, settings.rho):
+        measured = measured_border(law, rho, rate, settings.steps, settings.far, settings.digits)
+        predicted = border(law, rho, rate)
+        rows.append((law, rate, rho, measured, predicted, abs(measured / predicted - 1)))
     return pd.DataFrame(rows, columns=["law", "learning_rate", "rho", "eigenvalue", "predicted", "error"])

@@ -75,7 +75,7 @@ def estimate(jobs: list[Job], dataset: dict, data_dir: Path, device: torch.devic
 
 
 def runs_at_once(device: torch.device, runs_per_gpu: int) -> int:
-    """How many runs `snakemake --cores all` trains at a time: one on each core, or so many on each visible GPU."""
+    """How many runs `snakemake --cores all` trains at a time: one on each core, or runs_per_gpu on each visible GPU."""
     if device.type == "cuda":
         return runs_per_gpu * torch.cuda.device_count()
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -10,7 +10,7 @@ def steps_of(epochs: int, images: int, batch_size: int) -> int:
 
 
 def when_of(spec: dict, steps: int | None) -> When | None:
-    """In which of so many steps a spec's run ascends; None where in every one of them."""
+    """In which steps of a training of that many a spec's run ascends; None: in all of them."""
     if "when_every" in spec:
         return Every(spec["when_every"], spec["when_scale"])
     if "when_last" in spec:

@@ -9,7 +9,7 @@ from sharpness.training.data import Data
 from sharpness.training.loss import SmoothedLoss
 from sharpness.training.step import autocast
 
-# The probe has one training image in so many, so that it does not slow training.
+# One training image in this many is in the probe, so that it does not slow training.
 ONE_IN = 32
 
 

@@ -6,8 +6,6 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-import torch
-
 # The numbers by which glibc's mallopt knows two of its settings, from malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
@@ -53,6 +51,8 @@ def skip_compiler_import() -> None:
     version in an attribute; SGD.step imports it to say that a graph breaks there. A process that compiles nothing needs
     neither: here the plain functions take their place. Where a version of torch does this otherwise, nothing changes.
     """
+    import torch  # whoever only wants to stop cleanly does not wait for it
+
     for method in vars(torch.optim.Optimizer).values():
         plain = getattr(method, "__wrapped__", None)
         if plain is not None and not hasattr(plain, "__dynamo_disable"):

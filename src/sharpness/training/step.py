@@ -86,7 +86,7 @@ def build_optimizer(model: nn.Module, spec: dict, steps: int | None = None) -> t
         steps: of the whole training; only SAM in the last part of it must know.
 
     Raises:
-        SettingError: a setting of theirs is impossible.
+        SettingError: a setting is impossible.
     """
     descent = {key: spec[key] for key in ("momentum", "weight_decay")} | {"lr": spec["learning_rate"], "fused": True}
     try:

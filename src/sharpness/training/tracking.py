@@ -70,7 +70,7 @@ class WeightsAndBiases:
 
 
 class Trackio:
-    """A run of Trackio, in a database of its own folder unless the environment's TRACKIO_* say else."""
+    """A run of Trackio, in a database of its own folder unless the environment's TRACKIO_* say otherwise."""
 
     def __init__(self, job: Job, folder: Path, first_epoch: int):
         os.environ.setdefault("TRACKIO_DIR", str(folder.absolute()))  # instead of the user's home

@@ -1,22 +1,19 @@
 """Final test accuracy against the backward passes that a training takes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import titles
+from sharpness.evidence import style, titles
 from sharpness.evidence.artifact import Figure, ShowsExperiment
 from sharpness.evidence.hover import Series, panel
-from sharpness.evidence.runs import final_results, summarize
+from sharpness.evidence.runs import summarize
+from sharpness.evidence.style import Drawing
 from sharpness.jobs import Job
 from sharpness.study import Study
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-# Of runs that were trained before run.json counted their passes, each step of which took so many.
+# Passes of each step, for runs that were trained before run.json counted them.
 PASSES_OF_A_STEP = {"sgd": 1, "sam": 2}
 
 
@@ -44,24 +41,18 @@ class AccuracyByCost(ShowsExperiment, Figure):
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """The final results by method, with the passes of a whole training, cheapest first."""
-        results = final_results(summarize(self.jobs(study)), ["method", "rho"])
-        results["label"] = [titles.method(study, row.method, row.rho) for row in results.itertuples()]
+        results = self.results(study)
         results["passes"] = results["label"].map(data.groupby("label")["passes"].max())
-        return {
-            "network": titles.sized_network(self.jobs(study)[0].spec),
-            "results": results.sort_values("passes", kind="stable"),
-        }
+        return {"network": self.network_title(study), "results": results.sort_values("passes", kind="stable")}
 
     def caption(self, study: Study) -> str:
-        network = titles.sized_network(self.jobs(study)[0].spec)
         return (
-            f"{self.title}, on {network}: mean and range over the seeds that completed, {titles.training(study)} but "
-            "where a method trains longer. One backward pass over the training set is one epoch of SGD."
+            f"{self.title}, on {self.network_title(study)}: mean and range over the seeds that completed, "
+            f"{titles.training(study)} but where a method trains longer. "
+            "One backward pass over the training set is one epoch of SGD."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
-        from sharpness.evidence import style
-
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         colours = style.method_colours(list(study.methods))
         series = []
         groups = data.dropna(subset="final_test_accuracy").groupby(["label", "method"], sort=False)
@@ -72,32 +63,26 @@ class AccuracyByCost(ShowsExperiment, Figure):
             series.append(Series(label, colours[method], points, [text]))
         return [panel(drawing, drawing.axes[0], "test accuracy, backward passes ", series)] if series else []
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
-        drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        drawing = style.figure(2.4, f"{self.network_title(study)}\n{titles.training(study)}")
         axes = drawing.subplots()
-        style.title(drawing, f"{titles.sized_network(self.jobs(study)[0].spec)}\n{titles.training(study)}")
         colours = style.method_colours(list(study.methods))
-        labels = {row.label: row.method for row in data.drop_duplicates("label").itertuples()}
+        methods = dict(zip(data["label"], data["method"], strict=True))
         keys = []
         points = data.dropna(subset="final_test_accuracy")
         means = points.groupby(["optimizer", "label"], sort=False)[["passes", "final_test_accuracy"]].mean()
         if "sgd" in means.index.get_level_values("optimizer"):
             axes.plot(*means.loc["sgd"].to_numpy().T, color=style.INK, zorder=1, **style.MEAN)
-            keys.append(Line2D([], [], color=style.INK, label="more epochs of SGD", **style.MEAN))
+            keys.append(style.key(label="more epochs of SGD", **style.MEAN))
         drawn = []
-        for (label, method), marker in zip(labels.items(), style.MARKERS * len(labels), strict=False):
-            look = {"color": colours[method], "marker": marker, "markersize": 5, "linestyle": "none"}
+        for label, marker in style.markers(methods).items():
+            look = {"color": colours[methods[label]], "marker": marker, "markersize": 5, "linestyle": "none"}
             own = points[points["label"] == label]["final_test_accuracy"]
             if len(own):
                 passes, mean = means.xs(label, level="label").iloc[0]
                 reach = [[mean - own.min()], [own.max() - mean]]
                 axes.errorbar(passes, mean, yerr=reach, elinewidth=0.8, capsize=1.5, **look)
-            drawn.append(Line2D([], [], label=label if len(own) else f"{label} (diverged)", **look))
+            drawn.append(style.key(label=label if len(own) else f"{label} (diverged)", **look))
         axes.set(xlabel="Backward passes over the training set", ylabel="Test accuracy", xlim=(0, None))
         style.legend(drawing, drawn, keys)
         return drawing

@@ -2,16 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from sharpness.evidence import style
 from sharpness.evidence.artifact import Figure
+from sharpness.evidence.style import Drawing
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 GRADIENT = np.array([2.0, 1.0])
 
@@ -47,19 +45,13 @@ class Balls(Figure):
             "and beyond the other two balls."
         )
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         methods = style.METHOD_COLOURS
         colours = [methods["sam-linf-as-run"], methods["sam-linf-as-described"], methods["sam"], style.SKY]
-        drawing = Drawing(figsize=(style.COLUMN, 3.0), layout="constrained")
-        axes = drawing.subplots()
-        style.title(
-            drawing, f"One gradient, ({GRADIENT[0]:g}, {GRADIENT[1]:g}): its ascent step on each ball of radius ρ"
+        drawing = style.figure(
+            3.0, f"One gradient, ({GRADIENT[0]:g}, {GRADIENT[1]:g}): its ascent step on each ball of radius ρ"
         )
+        axes = drawing.subplots()
         handles = []
         for (label, curves), colour, marker in zip(
             data.groupby("label", sort=False), colours, style.MARKERS, strict=False
@@ -69,7 +61,7 @@ class Balls(Figure):
             # The step as run comes first and is wider, since SAM's, of the same direction, covers it.
             axes.plot([0, *step["x"]], [0, *step["y"]], color=colour, linewidth=1.1 if len(ball) else 3)
             axes.plot(step["x"], step["y"], color=colour, marker=marker, markersize=6, zorder=3)
-            handles.append(Line2D([], [], color=colour, marker=marker, label=label))
+            handles.append(style.key(color=colour, marker=marker, label=label))
         axes.set_aspect("equal")
         ticks, texts = [-1, 0, 1], ["−ρ", "0", "ρ"]
         axes.set(xticks=ticks, yticks=ticks, xticklabels=texts, yticklabels=texts, xlabel="ε₁", ylabel="ε₂")

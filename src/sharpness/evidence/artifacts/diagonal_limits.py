@@ -1,23 +1,24 @@
 """The diagonal linear network: on which coordinate each start ends, and the predicted borders between them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import theory
+from sharpness.evidence import style, theory
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.hover import Spots, scatter
+from sharpness.evidence.style import Axes, Drawing
 from sharpness.settings import require
 from sharpness.study import Study
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
-
-ENDS = {0: ("X", "collapse to 0"), 1: ("o", "end on the minor coordinate"), 2: ("s", "end on the major coordinate")}
-
+# What the starts do that reach each end, and how they are drawn.
+ENDS = {
+    0: ("collapse to 0", {"marker": "X", "color": "#333333"}),
+    1: ("end on the minor coordinate", {"marker": "o", "color": style.ORANGE}),
+    2: ("end on the major coordinate", {"marker": "s", "color": style.BLUE}),
+}
+SMALL, HOLLOW = {"markersize": 2.6, "markeredgewidth": 0.5}, {"markerfacecolor": "white"}
 FASTER = {"linestyle": (0, (4, 2))}  # the border below which the minor coordinate is faster at first
 
 
@@ -46,7 +47,7 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
                 "decided": len(decided),
                 "as_predicted": int((decided["error"] == 0).sum()),
                 "first_as_predicted": int((starts["first_error"] == 0).sum()),
-                "ends": {name: int((starts["end"] == end).sum()) for end, (_, name) in ENDS.items()},
+                "ends": {name: int((starts["end"] == end).sum()) for end, (name, _) in ENDS.items()},
                 "minor_first": int(((starts["first"] == 1) & (starts["end"] == 2)).sum()),
             }
         return {"methods": methods, "mu": self.spec(study)["mu"], "rho": self.spec(study)["rho"]}
@@ -61,69 +62,51 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
             "first (hollow)."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         """Where each start is, where it ends, and whether that was predicted."""
         panels = []
         for axes, method in zip(drawing.axes, dict.fromkeys(data["method"]), strict=True):
             groups = []
-            for end, (_, name) in ENDS.items():
+            for end, (name, look) in ENDS.items():
                 starts = data[(data["method"] == method) & (data["end"] == end)]
                 stops = [
                     f"start ({minor:.4g}, {major:.4g})" for minor, major in zip(starts["w1"], starts["w2"], strict=True)
                 ]
                 right = np.where(starts["error"] == 0, "as predicted", "not as predicted")
                 text = np.where(starts["assumed"] == 1, right, "no prediction")
-                groups.append(Spots(name, _colours()[end], starts[["w1", "w2"]].to_numpy(), stops, list(text)))
+                groups.append(Spots(name, look["color"], starts[["w1", "w2"]].to_numpy(), stops, list(text)))
             panels.append(scatter(drawing, axes, groups))
         return panels
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         methods = list(dict.fromkeys(data["method"]))
-        drawing = Drawing(figsize=(style.COLUMN, 1.75), layout="constrained")
+        drawing = style.figure(1.75, "Where each start of the diagonal network ends")
         panels = drawing.subplots(1, len(methods), sharex=True, sharey=True, squeeze=False)[0]
         spec = self.spec(study)
-        style.title(drawing, "Where each start of the diagonal network ends")
-        colours = _colours()
         for axes, method in zip(panels, methods, strict=True):
             starts = data[data["method"] == method]
-            for end, (marker, _) in ENDS.items():
+            for end, (_, look) in ENDS.items():
                 for first in (False, True):
                     points = starts[(starts["end"] == end) & ((starts["first"] == 1) == first)]
-                    hollow = first and method == "sam-l2" and end == 2
-                    look = {"color": colours[end], "markerfacecolor": "white" if hollow else colours[end]}
-                    look |= {"marker": marker, "linestyle": "none", "markersize": 2.6, "markeredgewidth": 0.5}
-                    axes.plot(points["w1"], points["w2"], **look)
+                    fill = HOLLOW if first and method == "sam-l2" and end == 2 else {}
+                    axes.plot(points["w1"], points["w2"], linestyle="none", **SMALL, **look, **fill)
             _draw_borders(axes, method, *spec["mu"], spec["rho"])
             low, high = spec["start"]
             axes.set(xscale="log", yscale="log", xlim=(low / 1.3, high * 1.3), ylim=(low / 1.3, high * 1.3))
             axes.set(title=theory.LAWS[method], xlabel="minor weight")
         panels[0].set_ylabel("major weight")
-        shown = [
-            Line2D([], [], color=colours[end], marker=marker, linestyle="none", label=name)
-            for end, (marker, name) in ENDS.items()
-        ]
-        hollow = {"color": colours[2], "marker": ENDS[2][0], "markerfacecolor": "white", "linestyle": "none"}
-        shown.append(Line2D([], [], **hollow, label="so too, the minor one faster at first"))
+        shown = [style.key(label=name, linestyle="none", **look) for name, look in ENDS.values()]
+        hollow = "so too, the minor one faster at first"
+        shown.append(style.key(label=hollow, linestyle="none", **ENDS[2][1], **HOLLOW))
         borders = [
-            Line2D([], [], **theory.PREDICTED, label="predicted border"),
-            Line2D([], [], **theory.PREDICTED | FASTER, label="below it the minor one is faster at first"),
+            style.key(**theory.PREDICTED, label="predicted border"),
+            style.key(**theory.PREDICTED | FASTER, label="below it the minor one is faster at first"),
         ]
         style.legend(drawing, shown, borders)
         return drawing
 
 
-def _colours() -> dict[int, str]:
-    from sharpness.evidence import style
-
-    return {0: "#333333", 1: style.ORANGE, 2: style.BLUE}
-
-
-def _draw_borders(axes: "Axes", method: str, minor: float, major: float, rho: float) -> None:
+def _draw_borders(axes: Axes, method: str, minor: float, major: float, rho: float) -> None:
     if method == "sam-linf":
         theory.draw_border(axes, [1e-3, 1e3], [rho, rho])
         theory.draw_border(axes, [rho, rho], [1e-3, rho])

@@ -1,19 +1,17 @@
 """The largest Hessian eigenvalue by step, and the edge at which theory says that it settles."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import theory
+from sharpness.evidence import style, theory
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import panel
+from sharpness.evidence.style import Drawing
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 TICKS = np.array([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
 
@@ -50,52 +48,43 @@ class Edges(theory.ShowsProblem, Figure):
             f"{counted(spec['layers'], 'hidden layer')} of {counted(spec['width'], 'unit')}."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
-        colours = theory.colours(list(dict.fromkeys(data["law"])))
-        rows = list(dict.fromkeys(zip(data["law"], data["rho"], strict=True)))
-        places = [(law, rho, rate) for law, rho in rows for rate in sorted(data["learning_rate"].unique())]
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
+        colours = theory.colours(data["law"])
         panels = []
-        for axes, (law, rho, rate) in zip(drawing.axes, places, strict=True):
-            path = data[(data["law"] == law) & (data["rho"] == rho) & (data["learning_rate"] == rate)]
+        for axes, (law, _, _, path) in zip(drawing.axes, _descents(data), strict=True):
             series = [theory.hover_curve(theory.LAWS[law], colours[law], path, "step", "eigenvalue", "edge")]
             panels.append(panel(drawing, axes, "largest eigenvalue, step ", series))
         return panels
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
-        rows = list(dict.fromkeys(zip(data["law"], data["rho"], strict=True)))
-        rates = sorted(data["learning_rate"].unique())
-        drawing = Drawing(figsize=(style.COLUMN, 0.6 + 0.85 * len(rows)), layout="constrained")
-        panels = drawing.subplots(len(rows), len(rates), sharex=True, sharey=True, squeeze=False)
-        style.title(drawing, "Largest Hessian eigenvalue by step, and the edge of each method")
-        colours = theory.colours(list(dict.fromkeys(data["law"])))
-        markers = dict(zip(dict.fromkeys(data["law"]), style.MARKERS, strict=False))
-        for row, (law, rho) in enumerate(rows):
-            for column, rate in enumerate(rates):
-                axes = panels[row, column]
-                path = data[(data["law"] == law) & (data["rho"] == rho) & (data["learning_rate"] == rate)]
-                axes.plot(path["step"], path["edge"], **theory.PREDICTED)
-                look = theory.MEASURED | {"markersize": 3, "markeredgewidth": 0.3, "markevery": max(len(path) // 10, 1)}
-                axes.plot(path["step"], path["eigenvalue"], color=colours[law], marker=markers[law], **look)
-                if row == 0:
-                    axes.set_title(f"η = {rate:g}")
-                if row == len(rows) - 1:
-                    axes.set_xlabel("Step")
-            name = theory.LAWS[law] if rho else "GD"
-            panels[row, 0].set_ylabel(f"{name}\nρ = {rho:g}" if rho else name)
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        rates = data["learning_rate"].unique()
+        rows = len(data[["law", "rho"]].drop_duplicates())
+        drawing = style.figure(0.6 + 0.85 * rows, "Largest Hessian eigenvalue by step, and the edge of each method")
+        panels = drawing.subplots(rows, len(rates), sharex=True, sharey=True, squeeze=False)
+        colours, markers = theory.colours(data["law"]), style.markers(data["law"])
+        for axes, (law, rho, rate, path) in zip(panels.flat, _descents(data), strict=True):
+            axes.plot(path["step"], path["edge"], **theory.PREDICTED)
+            look = theory.MEASURED | {"markersize": 3, "markeredgewidth": 0.3, "markevery": max(len(path) // 10, 1)}
+            axes.plot(path["step"], path["eigenvalue"], color=colours[law], marker=markers[law], **look)
+            place = axes.get_subplotspec()
+            if place.is_first_row():
+                axes.set_title(f"η = {rate:g}")
+            if place.is_last_row():
+                axes.set_xlabel("Step")
+            if place.is_first_col():
+                axes.set_ylabel(f"{theory.LAWS[law]}\nρ = {rho:g}" if rho else "GD")
         panels[0, 0].set_yscale("log")
         style.frame(panels[0, 0], pd.concat([data["eigenvalue"], data["edge"]]), TICKS)
-        shown = [
-            Line2D([], [], color=colours[law], marker=marker, **theory.MEASURED, label=f"{theory.LAWS[law]}, measured")
-            for law, marker in markers.items()
-        ]
         drawing.align_ylabels()
-        style.legend(drawing, shown, theory.legend_keys(predicted="predicted edge")[:1])
+        style.legend(drawing, theory.law_keys(markers), [theory.predicted_key("predicted edge")])
         return drawing
+
+
+def _descents(data: pd.DataFrame) -> Iterator[tuple[str, float, float, pd.DataFrame]]:
+    """The law, the radius, the step size and the rows of each panel, one row of panels after the other."""
+    for law, rho in dict.fromkeys(zip(data["law"], data["rho"], strict=True)):
+        for rate in sorted(data["learning_rate"].unique()):
+            yield law, rho, rate, data[(data["law"] == law) & (data["rho"] == rho) & (data["learning_rate"] == rate)]
 
 
 KIND = Edges

@@ -1,20 +1,17 @@
 """Over-parametrised matrix sensing: how far from X*, and how flat, each law is along its way."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import theory
+from sharpness.evidence import style, theory
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import panel
+from sharpness.evidence.style import Drawing
 from sharpness.settings import require
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 PANELS = {"flatness": "trace over the flattest", "distance": "distance to X*"}
 
@@ -35,9 +32,9 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
 
     def check(self, study: Study) -> None:
         super().check(study)
-        theory.require_laws(study, self.jobs(study), ("gd",))
-        for name, known in (("scale", self.spec(study)["scale"]), ("rho", self.spec(study)["rho"])):
-            value = getattr(self, name)
+        theory.require_laws(self.jobs(study), ("gd",))
+        for name in ("scale", "rho"):
+            value, known = getattr(self, name), self.spec(study)[name]
             require(value in known, f"{name} is {value:g}; choose from: {', '.join(f'{item:g}' for item in known)}")
 
     def data(self, study: Study) -> pd.DataFrame:
@@ -69,36 +66,27 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
             "which is X* itself."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         shown = self._shown(data)
-        colours = theory.colours(list(shown["law"].unique()))
-        return [
-            panel(
-                drawing,
-                axes,
-                f"{title}, step ",
-                [
-                    theory.hover_curve(theory.LAWS[law], colours[law], path, "step", name)
-                    for law, path in shown.groupby("law", sort=False)
-                ],
-            )
-            for axes, (name, title) in zip(drawing.axes, PANELS.items(), strict=True)
-        ]
+        colours = theory.colours(shown["law"])
+        panels = []
+        for axes, (name, title) in zip(drawing.axes, PANELS.items(), strict=True):
+            paths = shown.groupby("law", sort=False)
+            series = [theory.hover_curve(theory.LAWS[law], colours[law], path, "step", name) for law, path in paths]
+            panels.append(panel(drawing, axes, f"{title}, step ", series))
+        return panels
 
     def _shown(self, data: pd.DataFrame) -> pd.DataFrame:
         """The steps that are drawn."""
         return data[(data["scale"] == self.scale) & data["rho"].isin([0.0, self.rho]) & (data["step"] > 0)]
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-
-        from sharpness.evidence import style
-
-        drawing = Drawing(figsize=(style.COLUMN, 3.2), layout="constrained")
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        drawing = style.figure(
+            3.2, f"Over-parametrised matrix sensing, start of scale {self.scale:g}, ρ = {self.rho:g}"
+        )
         panels = drawing.subplots(2, 1, sharex=True)
-        style.title(drawing, f"Over-parametrised matrix sensing, start of scale {self.scale:g}, ρ = {self.rho:g}")
         shown = self._shown(data)
-        colours = theory.colours(list(shown["law"].unique()))
+        colours = theory.colours(shown["law"])
         handles = []
         for axes, name, aim in zip(panels, PANELS, (1.0, 0.0), strict=True):
             axes.axhline(aim, **theory.PREDICTED)
@@ -111,7 +99,7 @@ class FlatnessPaths(theory.ShowsProblem, Figure):
         panels[0].set(ylabel="Trace over the flattest", ylim=(0.9, None))
         panels[1].set(ylabel="Distance to X*", xlabel="Step", ylim=(-0.05, None))
         drawing.align_ylabels()
-        style.legend(drawing, handles, theory.legend_keys(predicted="flattest solution")[:1])
+        style.legend(drawing, handles, [theory.predicted_key("flattest solution")])
         return drawing
 
 

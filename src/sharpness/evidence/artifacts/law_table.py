@@ -8,7 +8,7 @@ import pandas as pd
 from sharpness.dynamics.laws import AT_INFINITY, LAWS
 from sharpness.evidence import theory
 from sharpness.evidence.artifact import Content, Table
-from sharpness.evidence.formatting import Markdown
+from sharpness.evidence.formatting import Markdown, yes_no
 from sharpness.jobs import Job
 from sharpness.study import Study
 
@@ -32,8 +32,7 @@ class LawTable(Table):
     map: str
 
     def check(self, study: Study) -> None:
-        for name, kind in KINDS.items():
-            study.jobs_of(getattr(self, name), kind)
+        self.jobs(study)
 
     def jobs(self, study: Study) -> list[Job]:
         return [job for name, kind in KINDS.items() for job in study.jobs_of(getattr(self, name), kind)]
@@ -62,16 +61,14 @@ class LawTable(Table):
             widest = small[small["ratio"] == small["ratio"].max()]
             cells = sensing[(sensing["law"] == law) & sensing["learning_rate"].isin(calm)]
             lost = cells.groupby(["rho", "learning_rate"])["diverged"].mean().groupby("rho").max()
-            sound = of["cycle"][of["cycle"]["assumed"] == 1]
+            sound, missed = (of["cycle"][of["cycle"]["assumed"] == held] for held in (1, 0))
             rows.append(
                 {
                     "law": law,
                     "rests": LAWS[law](NEAR) * NEAR < REST,
                     "bounded": AT_INFINITY[law] == 0,
                     "error": sound["error"].max(),
-                    "overshoots": len(
-                        of["cycle"][of["cycle"]["assumed"] == 0].drop_duplicates(["learning_rate", "rho"])
-                    ),
+                    "overshoots": len(missed.drop_duplicates(["learning_rate", "rho"])),
                     "border": (of["border"]["eigenvalue"] * of["border"]["learning_rate"] / 2).min(),
                     "converged": (finite["loss"] < 1e-9).mean(),
                     "share": (widest["sharpness"] * widest["learning_rate"]).median(),
@@ -96,12 +93,11 @@ class LawTable(Table):
         }
 
     def content(self, study: Study, data: pd.DataFrame, form: Markdown) -> Content:
-        words = {True: "yes", False: "no"}
         rows = [
             [
                 form.text(theory.LAWS[row["law"]]),
-                words[bool(row["rests"])],
-                words[bool(row["bounded"])],
+                yes_no(row["rests"]),
+                yes_no(row["bounded"]),
                 form.fixed(row["converged"], 2),
                 form.fixed(row["border"], 2),
                 form.measured(row["share"], 2),

@@ -2,22 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import titles
+from sharpness.evidence import style, titles
 from sharpness.evidence.artifact import Figure, ShowsExperiment
 from sharpness.evidence.hover import Series, panel
-from sharpness.evidence.runs import final_results, read_histories, summarize
+from sharpness.evidence.runs import read_histories
+from sharpness.evidence.style import Artist, Axes, Drawing
 from sharpness.jobs import COMPLETED, DIVERGED
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
 SUMMARIES = {"mean": "mean", "minimum": "min", "maximum": "max"}
 Run = tuple[str, float | None]  # a method and its radius
@@ -76,20 +71,15 @@ class LearningCurves(ShowsExperiment, Figure):
         return pd.concat(curves, ignore_index=True)[columns]
 
     def caption(self, study: Study) -> str:
-        network = titles.sized_network(self.jobs(study)[0].spec)
-        return f"{self.title}, on {network}: test loss and test accuracy by epoch, {titles.training(study)}."
+        network, training = self.network_title(study), titles.training(study)
+        return f"{self.title}, on {network}: test loss and test accuracy by epoch, {training}."
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """The test loss around each drop of the learning rate, in the seed shown; the final results by method."""
-        results = final_results(summarize(self.jobs(study)), ["method", "rho"])
-        results["label"] = [titles.method(study, row.method, row.rho) for row in results.itertuples()]
-        return {
-            "network": titles.sized_network(self.jobs(study)[0].spec),
-            "drops": _drops(data, self.shown(study)),
-            "results": results,
-        }
+        drops = _drops(data, self.shown(study))
+        return {"network": self.network_title(study), "drops": drops, "results": self.results(study)}
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         shown, colours = self.shown(study), _colours(study, data)
         data = data[np.isfinite(data["test_loss"])]
         panels = []
@@ -105,16 +95,12 @@ class LearningCurves(ShowsExperiment, Figure):
                 panels.append(panel(drawing, axes, f"{title}, {shown}, epoch ", series))
         return panels
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         from matplotlib.ticker import MaxNLocator
 
-        from sharpness.evidence import style
-
         epochs, shown = study.settings["epochs"], self.shown(study)
-        drawing = Drawing(figsize=(style.COLUMN, 3.5), layout="constrained")
+        drawing = style.figure(3.5, f"{self.network_title(study)}\n{titles.training(study)}")
         top, bottom = drawing.subplots(2, 1, sharex=True)
-        style.title(drawing, f"{titles.sized_network(self.jobs(study)[0].spec)}\n{titles.training(study)}")
         top.set(yscale="log", ylabel="Test loss (nats)")
         # Equal steps divide the error by equal factors: so 0.97 and 0.98 differ even beside a method at chance.
         error_scale = (lambda a: -np.log10(np.maximum(1 - a, 1e-9)), lambda s: 1 - 10.0 ** -np.asarray(s))
@@ -141,11 +127,9 @@ class LearningCurves(ShowsExperiment, Figure):
         return drawing
 
 
-def _draw_panel(axes: "Axes", points: pd.DataFrame, quantity: str, shown: str, colours: dict[Run, str]) -> None:
+def _draw_panel(axes: Axes, points: pd.DataFrame, quantity: str, shown: str, colours: dict[Run, str]) -> None:
     """For each method the range over the seeds, the mean, the seed shown, and the diverged seeds up to a cross."""
     import seaborn
-
-    from sharpness.evidence import style
 
     runs = dict(_by_run(points))
     points = pd.concat([group.assign(run=index) for index, group in enumerate(runs.values())] or [points])
@@ -158,7 +142,7 @@ def _draw_panel(axes: "Axes", points: pd.DataFrame, quantity: str, shown: str, c
         seaborn.lineplot(of["mean"], **look, errorbar=None, **style.MEAN)
     longest = int(points["epoch"].max()) if len(points) else 1
     every = max(longest // 8, 1)
-    for index, (run, marker) in enumerate(zip(colours, style.MARKERS * len(colours), strict=False)):
+    for index, (run, marker) in enumerate(style.markers(colours).items()):
         for name, curve in runs[run].groupby("curve", sort=False) if run in runs else ():
             if name in SUMMARIES:
                 continue
@@ -177,8 +161,6 @@ def _by_run(data: pd.DataFrame) -> Iterator[tuple[Run, pd.DataFrame]]:
 
 def _colours(study: Study, data: pd.DataFrame) -> dict[Run, str]:
     """Each curve's colour: its method's, in a shade of its own where the figure shows the method at several radii."""
-    from sharpness.evidence import style
-
     runs, colours = [run for run, _ in _by_run(data)], {}
     for method, rho in runs:
         colour = style.method_colours(list(study.methods))[method]
@@ -187,35 +169,25 @@ def _colours(study: Study, data: pd.DataFrame) -> dict[Run, str]:
     return colours
 
 
-def _methods(data: pd.DataFrame, colours: dict[Run, str]) -> list["Artist"]:
-    from matplotlib.lines import Line2D
-
-    from sharpness.evidence import style
-
-    markers = style.MARKERS * len(colours)
+def _methods(data: pd.DataFrame, colours: dict[Run, str]) -> list[Artist]:
+    markers = style.markers(colours)
     return [
-        Line2D([], [], color=colours[run], marker=marker, label=group["label"].iloc[0])
-        for (run, group), marker in zip(_by_run(data), markers, strict=False)
+        style.key(color=colours[run], marker=markers[run], label=group["label"].iloc[0]) for run, group in _by_run(data)
     ]
 
 
-def _keys(data: pd.DataFrame, shown: str, drops: bool) -> list["Artist"]:
+def _keys(data: pd.DataFrame, shown: str, drops: bool) -> list[Artist]:
     """What the line styles stand for, of those that the figure has."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    from sharpness.evidence import style
-
     keys, drawn = [], set(data["curve"])
     if shown in drawn:
-        keys.append(Line2D([], [], color=style.INK, label=shown))
+        keys.append(style.key(label=shown))
     if "mean" in drawn:
-        keys.append(Line2D([], [], color=style.INK, **style.MEAN, label="mean over seeds"))
-        keys.append(Patch(color=style.INK, **style.BAND, label="range over seeds"))
+        keys.append(style.key(**style.MEAN, label="mean over seeds"))
+        keys.append(style.band_key("range over seeds"))
     if drops:
-        keys.append(Line2D([], [], **style.DROP, label="learning rate drops"))
+        keys.append(style.key(**style.DROP, label="learning rate drops"))
     if (data["status"] == DIVERGED).any():
-        keys.append(Line2D([], [], color=style.INK, **style.CROSS, label="diverged here"))
+        keys.append(style.key(**style.CROSS, label="diverged here"))
     return keys
 
 

@@ -1,20 +1,17 @@
 """Matrix sensing: the loss by step at several radii (the original's Figure 5)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import titles
+from sharpness.evidence import style, titles
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import Series, panel
 from sharpness.evidence.sensing import ShowsSweep
+from sharpness.evidence.style import Drawing
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +27,8 @@ class MatrixSensingCurves(ShowsSweep, Figure):
         return data.rename(columns={"loss_median": "median", "loss_min": "minimum", "loss_max": "maximum"})
 
     def caption(self, study: Study) -> str:
-        draws = study.problems[self.problem].spec["draws"]
-        return f"{self.title}: the loss before each step, median and range over {counted(draws, 'draw')}."
+        draws = counted(self.spec(study)["draws"], "draw")
+        return f"{self.title}: the loss before each step, median and range over {draws}."
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """Each curve's median loss before the last step, and its lowest one."""
@@ -44,9 +41,7 @@ class MatrixSensingCurves(ShowsSweep, Figure):
             )
         return {"curves": curves}
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
-        from sharpness.evidence import style
-
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         panels, colours = [], style.method_colours(list(data["method"].unique()))
         for axes, (rho, group) in zip(drawing.axes, data.groupby("rho", sort=False), strict=True):
             series = []
@@ -57,18 +52,12 @@ class MatrixSensingCurves(ShowsSweep, Figure):
             panels.append(panel(drawing, axes, f"median loss, ρ = {rho:g}, step ", series))
         return panels
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-        from matplotlib.patches import Patch
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         from matplotlib.ticker import MaxNLocator
 
-        from sharpness.evidence import style
-
         radii = list(dict.fromkeys(data["rho"]))
-        drawing = Drawing(figsize=(style.COLUMN, 2.0), layout="constrained")
+        drawing = style.figure(2.0, f"Matrix sensing: {self.setting(study)}")
         panels = drawing.subplots(1, len(radii), sharex=True, sharey=True, squeeze=False)[0]
-        style.title(drawing, f"Matrix sensing: {self.setting(study)}")
         colours = style.method_colours(list(data["method"].unique()))
         handles = {}
         for axes, rho in zip(panels, radii, strict=True):
@@ -81,7 +70,7 @@ class MatrixSensingCurves(ShowsSweep, Figure):
                 axes.plot(points["step"], points["median"], **line)
                 if len(points) < len(curve):
                     axes.plot(points["step"].tail(1), points["median"].tail(1), color=line["color"], **style.CROSS)
-                handles[method] = Line2D([], [], **line, label=titles.STEPS[method])
+                handles[method] = style.key(**line, label=titles.STEPS[method])
             axes.set(title=f"ρ = {rho:g}", xlabel="Step", yscale="log")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         panels[0].set_ylabel("Loss")
@@ -89,11 +78,11 @@ class MatrixSensingCurves(ShowsSweep, Figure):
         if losses.between(style.LOSS_TICKS[0], style.LOSS_CEILING).all():
             style.frame(panels[0], losses, style.LOSS_TICKS)
         keys = [
-            Line2D([], [], color=style.INK, label=f"median of {counted(data['draws'].iloc[0], 'draw')}"),
-            Patch(color=style.INK, **style.BAND, label="range over draws"),
+            style.key(label=f"median of {counted(data['draws'].iloc[0], 'draw')}"),
+            style.band_key("range over draws"),
         ]
         if np.isinf(data["median"]).any():
-            keys.append(Line2D([], [], color=style.INK, **style.CROSS, label="diverged here"))
+            keys.append(style.key(**style.CROSS, label="diverged here"))
         style.legend(drawing, list(handles.values()), keys)
         return drawing
 

@@ -10,7 +10,7 @@ from sharpness.evidence import titles
 from sharpness.evidence.artifact import Content, Table
 from sharpness.evidence.formatting import LARGEST_LOSS, Markdown, counted
 from sharpness.evidence.sensing import ShowsSweep
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero
 from sharpness.study import Study
 
 LOSSES = ["loss_median", "loss_min", "loss_max"]
@@ -26,7 +26,7 @@ class Published:
     loss: float
 
     def __post_init__(self) -> None:
-        require(self.loss > 0, f"loss is {self.loss:g}; it must be more than 0")
+        require_above_zero(self, "loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class MatrixSensingTable(ShowsSweep, Table):
 
     def check(self, study: Study) -> None:
         super().check(study)
-        methods = study.problems[self.problem].spec["methods"]
+        methods = self.spec(study)["methods"]
         printed = [(row.method, row.rho, row.step) for row in self.published]
         for method, rho, step in printed:
             what = f"config/published.yaml has {method} at ρ = {rho!r}, step {step},"
@@ -64,7 +64,7 @@ class MatrixSensingTable(ShowsSweep, Table):
                 row = by_method.loc[method]
                 cells += [_range(row, form), form.measured(row["published"], digits=8)]
             rows.append(cells)
-        draws = study.problems[self.problem].spec["draws"]
+        draws = self.spec(study)["draws"]
         return Content(
             caption=f"Matrix sensing: the loss before each step, median (and range) over {counted(draws, 'draw')}, "
             "beside it the published value, which is one draw.",

@@ -18,7 +18,7 @@ class Published:
     """A published accuracy of a method on a network, and in what its training differs from the study's.
 
     Attributes:
-        variant: what makes the published method another than the study's of that name; nothing of ours is like it then.
+        variant: how the published method differs from the study's of that name; it is then compared with none of ours.
         nll, ece: negative log-likelihood (nats) and expected calibration error on the test set, where printed.
     """
 

@@ -1,22 +1,18 @@
 """The single neuron: the sharpness at which each law ends over radii and step sizes, and the predicted line."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from sharpness.dynamics.neuron import drifted
-from sharpness.evidence import theory
+from sharpness.evidence import style, theory
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import Spots, scatter
+from sharpness.evidence.style import Axes, Drawing
 from sharpness.settings import require
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
 WITHIN = 0.02  # what counts as agreement
 FADED = 0.35
@@ -37,7 +33,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
     def check(self, study: Study) -> None:
         super().check(study)
         require(self.laws == ("usam", "sam"), "laws: its curves are those of USAM and SAM; write [usam, sam]")
-        theory.require_laws(study, self.jobs(study), self.laws)
+        theory.require_laws(self.jobs(study), self.laws)
 
     def data(self, study: Study) -> pd.DataFrame:
         """The columns loss, law, learning_rate, rho, ratio, starts, sharpness and predicted (medians), share and start
@@ -89,7 +85,7 @@ class NeuronPhases(theory.ShowsProblem, Figure):
             "the steps on the solution of its drift, from the median start λ₀."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         """Each cell of the maps, and each point below."""
         first = self.spec(study)["losses"][0]
         rates, ratios = (sorted(data[name].unique()) for name in ("learning_rate", "ratio"))
@@ -108,16 +104,10 @@ class NeuronPhases(theory.ShowsProblem, Figure):
             ]
         return panels
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
-        drawing = Drawing(figsize=(style.COLUMN, 3.6), layout="constrained")
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        drawing = style.figure(3.6, "ηy² at the end: USAM keeps what ρ/η allows, SAM drifts to 0")
         grid = drawing.add_gridspec(2, 2, height_ratios=(1, 1.35))
         spec = self.spec(study)
-        style.title(drawing, "ηy² at the end: USAM keeps what ρ/η allows, SAM drifts to 0")
         rates, ratios = (sorted(data[name].unique()) for name in ("learning_rate", "ratio"))
         top = _top(data)
         for index, law in enumerate(self.laws):
@@ -138,16 +128,14 @@ class NeuronPhases(theory.ShowsProblem, Figure):
         self._draw_lines(drawing.add_subplot(grid[1, 0]), drawing.add_subplot(grid[1, 1]), data, spec)
         small = f"η ≤ {spec['small_rate']:g}"
         shown = [
-            Line2D([], [], color=style.INK, marker="o", **theory.MEASURED, label=f"measured, {small}"),
-            Line2D([], [], color=style.INK, marker="o", alpha=FADED, **theory.MEASURED, label="measured, larger η"),
+            style.key(marker="o", **theory.MEASURED, label=f"measured, {small}"),
+            style.key(marker="o", alpha=FADED, **theory.MEASURED, label="measured, larger η"),
         ]
-        style.legend(drawing, shown, theory.legend_keys()[:1])
+        style.legend(drawing, shown, [theory.predicted_key()])
         return drawing
 
-    def _draw_lines(self, left: "Axes", right: "Axes", data: pd.DataFrame, spec: dict) -> None:
+    def _draw_lines(self, left: Axes, right: Axes, data: pd.DataFrame, spec: dict) -> None:
         """ηy² of each law against what alone decides it by theory: ρ/η for USAM, ηρ² times the steps for SAM."""
-        from sharpness.evidence import style
-
         start = data["start"].iloc[0]
         data = data.assign(time=_times(data, spec))
         ratios, times = (

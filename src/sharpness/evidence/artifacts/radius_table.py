@@ -9,7 +9,7 @@ from sharpness.evidence.artifact import Content, ShowsExperiment, Table
 from sharpness.evidence.formatting import DIVERGED, Markdown
 from sharpness.evidence.runs import final_results, summarize
 from sharpness.jobs import COMPLETED
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero, require_not_negative
 from sharpness.study import Study
 
 QUANTITIES = ("accuracy", "loss")
@@ -30,9 +30,8 @@ class Published:
     def __post_init__(self) -> None:
         require(0 < self.accuracy_mean <= 1, f"accuracy_mean is {self.accuracy_mean:g}; it is a share, above 0 up to 1")
         require(self.accuracy_std <= 1, f"accuracy_std is {self.accuracy_std:g}; accuracies are shares, up to 1")
-        require(self.loss_mean > 0, f"loss_mean is {self.loss_mean:g}; it must be more than 0")
-        for name in ("rho", "accuracy_std", "loss_std"):
-            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name):g}; it must be at least 0")
+        require_above_zero(self, "loss_mean")
+        require_not_negative(self, "rho", "accuracy_std", "loss_std")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class RadiusTable(ShowsExperiment, Table):
         return data
 
     def content(self, study: Study, data: pd.DataFrame, form: Markdown) -> Content:
-        spec = self.jobs(study)[0].spec
+        method = study.methods[self.jobs(study)[0].spec["method"]]["title"]
         sources = dict.fromkeys(row.source for row in self.published)
         rows = [
             [
@@ -82,7 +81,7 @@ class RadiusTable(ShowsExperiment, Table):
         printed = f"the published value ({', '.join(sources)}) and the difference, ours less the published one"
         return Content(
             caption=form.text(
-                f"{study.methods[spec['method']]['title']} on {titles.sized_network(spec)} by radius ρ: accuracy and "
+                f"{method} on {self.network_title(study)} by radius ρ: accuracy and "
                 "smoothed loss on the test set after the last epoch, mean ± sample standard deviation over n seeds"
                 f"{'; beside each ' + printed if sources else ''}."
             ),

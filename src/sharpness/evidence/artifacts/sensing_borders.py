@@ -1,7 +1,6 @@
 """Matrix sensing over radii and step sizes: which share of the draws diverges, and the loss at which the others end."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,17 +8,13 @@ from numpy.typing import ArrayLike
 
 from sharpness.dynamics.laws import AT_INFINITY
 from sharpness.dynamics.quadratic import edge
-from sharpness.evidence import theory
+from sharpness.evidence import style, theory
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import Spots, scatter
+from sharpness.evidence.style import Artist, Axes, Drawing
 from sharpness.settings import require
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
-    from matplotlib.image import AxesImage
 
 DIVERGED = 0.5  # a cell has diverged if this share of its draws has
 SOLVED = 1e-3  # and solved if its median loss is below this; the first is about the rank
@@ -46,7 +41,7 @@ class SensingBorders(theory.ShowsProblem, Figure):
         super().check(study)
         apart = self.laws[0] != self.laws[1] and "gd" not in self.laws
         require(apart, "laws: give two that differ, beside gd, which has no radius")
-        theory.require_laws(study, self.jobs(study), (*self.laws, "gd"))
+        theory.require_laws(self.jobs(study), (*self.laws, "gd"))
 
     def data(self, study: Study) -> pd.DataFrame:
         """The columns law, learning_rate, rho, draws, diverged (the share), loss (the median, inf: diverged), at_start
@@ -100,7 +95,7 @@ class SensingBorders(theory.ShowsProblem, Figure):
             "at the solution (solid) and at the start (dashed)."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         """Each cell: its loss, the draws that diverge, and the predicted border at its radius."""
         rates, radii = (sorted(data.loc[data["law"] != "gd", name].unique()) for name in ("learning_rate", "rho"))
         panels = []
@@ -119,28 +114,22 @@ class SensingBorders(theory.ShowsProblem, Figure):
             panels.append(scatter(drawing, axes, [spots]))
         return panels
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
-        drawing = Drawing(figsize=(style.COLUMN, 2.5), layout="constrained")
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        drawing = style.figure(2.5, "Matrix sensing: the loss at the end, × where it diverges")
         panels = drawing.subplots(1, 2, sharey=True)
-        style.title(drawing, "Matrix sensing: the loss at the end, × where it diverges")
         for axes, law in zip(panels, self.laws, strict=True):
             image = _draw_panel(axes, data[data["law"] == law], law)
         panels[0].set_ylabel("Step size η")
         drawing.colorbar(image, ax=panels, label="log₁₀ of the loss at the end", extend="both")
         lines = [
-            Line2D([], [], **theory.PREDICTED, label="predicted at the solution"),
-            Line2D([], [], **theory.PREDICTED | AT_START, label="predicted at the start"),
+            style.key(**theory.PREDICTED, label="predicted at the solution"),
+            style.key(**theory.PREDICTED | AT_START, label="predicted at the start"),
         ]
         style.legend(drawing, lines[:1], lines[1:])
         return drawing
 
 
-def _draw_panel(axes: "Axes", cells: pd.DataFrame, law: str) -> "AxesImage":
+def _draw_panel(axes: Axes, cells: pd.DataFrame, law: str) -> Artist:
     from matplotlib.colors import LinearSegmentedColormap
 
     rates, radii = (sorted(cells[name].unique()) for name in ("learning_rate", "rho"))

@@ -1,18 +1,15 @@
 """Matrix sensing: the loss at which SAM ends against its radius, on the floor of the quadratic."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import theory
+from sharpness.evidence import style, theory
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import counted
+from sharpness.evidence.style import Drawing
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 APART = 0.25  # of the floor: so far from it the loss is not on it
 
@@ -25,7 +22,7 @@ class SensingFloors(theory.ShowsProblem, Figure):
 
     def check(self, study: Study) -> None:
         super().check(study)
-        theory.require_laws(study, self.jobs(study), ("sam",))
+        theory.require_laws(self.jobs(study), ("sam",))
 
     def data(self, study: Study) -> pd.DataFrame:
         """The columns learning_rate, rho, draws, loss, low and high (its median and quartiles), predicted (median) and
@@ -74,20 +71,15 @@ class SensingFloors(theory.ShowsProblem, Figure):
             "at the largest Hessian eigenvalue of the solution as a line: nothing is fitted."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         return theory.hover_by_rate(drawing, data, "loss at the end, ρ = ")
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-
-        from sharpness.evidence import style
-
-        drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        drawing = style.figure(2.4, "SAM on matrix sensing: the loss at the end, and the quadratic's floor")
         axes = drawing.subplots()
-        style.title(drawing, "SAM on matrix sensing: the loss at the end, and the quadratic's floor")
         rates = sorted(data["learning_rate"].unique())
         colours = theory.shades(rates)
-        for rate, marker in zip(rates, style.MARKERS * len(rates), strict=False):
+        for rate, marker in style.markers(rates).items():
             points = data[data["learning_rate"] == rate]
             axes.plot(points["rho"], points["predicted"], **theory.PREDICTED)
             axes.vlines(points["rho"], points["low"], points["high"], color=colours[rate], linewidth=0.8)
@@ -98,7 +90,7 @@ class SensingFloors(theory.ShowsProblem, Figure):
             )
         axes.set(xscale="log", yscale="log", xlabel="Radius ρ", ylabel="Loss at the end")
         axes.set_xlim(data["rho"].min() / 1.5, data["rho"].max() * 4)
-        style.legend(drawing, theory.rate_keys(rates), theory.legend_keys()[:1])
+        style.legend(drawing, theory.rate_keys(rates), [theory.predicted_key()])
         return drawing
 
 

@@ -1,19 +1,16 @@
 """The largest eigenvalue at which a descent on the quadratic comes back from far out, by radius."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from sharpness.dynamics.quadratic import border
-from sharpness.evidence import theory
+from sharpness.evidence import style, theory
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.hover import panel
+from sharpness.evidence.style import Drawing
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +27,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
 
     def check(self, study: Study) -> None:
         super().check(study)
-        theory.require_laws(study, self.jobs(study), self.laws)
+        theory.require_laws(self.jobs(study), self.laws)
 
     def data(self, study: Study) -> pd.DataFrame:
         """The columns of the problem, for the laws shown."""
@@ -45,7 +42,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
     def caption(self, study: Study) -> str:
         return f"{self.title}, found by bisection, and ηλ(1 + ρλ) = 2 (USAM) and ηλ = 2 (gradient descent) as lines."
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         colours = theory.colours(self.laws)
         series = [
             theory.hover_curve(_name(law, rate), colours[law], points, "rho", "eigenvalue", "predicted")
@@ -53,19 +50,13 @@ class StabilityBorders(theory.ShowsProblem, Figure):
         ]
         return [panel(drawing, drawing.axes[0], "largest eigenvalue, ρ = ", series)]
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
-        drawing = Drawing(figsize=(style.COLUMN, 2.4), layout="constrained")
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        drawing = style.figure(2.4, "Descents come back below the line, and not above it")
         axes = drawing.subplots()
-        style.title(drawing, "Descents come back below the line, and not above it")
-        colours = theory.colours(self.laws)
+        colours, markers = theory.colours(self.laws), style.markers(self.laws)
         rho = np.geomspace(data["rho"].min(), data["rho"].max(), 60)
         for (law, rate), points in data.groupby(["law", "learning_rate"], sort=False):
-            look = {"color": colours[law], "marker": style.MARKERS[self.laws.index(law)], **theory.MEASURED}
+            look = {"color": colours[law], "marker": markers[law], **theory.MEASURED}
             axes.plot(rho, [border(law, radius, rate) for radius in rho], **theory.PREDICTED)
             axes.plot(points["rho"], points["eigenvalue"], label=_name(law, rate), **look)
             if law == self.laws[0]:
@@ -76,11 +67,7 @@ class StabilityBorders(theory.ShowsProblem, Figure):
         ticks = np.array([1, 2, 5, 10, 20, 50, 100, 200])
         style.frame(axes, data["eigenvalue"], ticks)
         axes.set_xlim(data["rho"].min() / 1.6, data["rho"].max() * 6)
-        shown = [
-            Line2D([], [], color=colours[law], marker=marker, **theory.MEASURED, label=f"{theory.LAWS[law]}, measured")
-            for law, marker in zip(self.laws, style.MARKERS, strict=False)
-        ]
-        style.legend(drawing, shown, theory.legend_keys()[:1])
+        style.legend(drawing, theory.law_keys(markers), [theory.predicted_key()])
         return drawing
 
 

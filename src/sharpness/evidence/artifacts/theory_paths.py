@@ -1,23 +1,20 @@
 """Paths of gradient descent, SAM and USAM in two planes, and their predicted ends; the page computes them live."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from sharpness.dynamics import neuron, quadratic
 from sharpness.dynamics.quadratic import edge
-from sharpness.evidence import theory
+from sharpness.evidence import style, theory
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.formatting import counted
 from sharpness.evidence.hover import Spots, scatter
+from sharpness.evidence.style import Drawing
 from sharpness.jobs import Job
-from sharpness.settings import require
+from sharpness.settings import require, require_above_zero
 from sharpness.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 METHODS = ("gd", "usam", "sam")
 # Of a path the first points are drawn, and then one in an odd number of them, which shows both sides of a cycle.
@@ -36,8 +33,7 @@ class Plane:
     steps: int
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "steps"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be more than 0")
+        require_above_zero(self, "learning_rate", "steps")
         require(self.steps <= 10**5, f"steps is {self.steps}; a path has 100000 at most")
         require(0 < self.rho[0] < self.rho[1] < self.rho[2] <= 1e6, "rho: give three radii above 0 that rise")
         require(all(0 < abs(value) <= 1e6 for value in self.start), "start: give two coordinates up to 1e6, neither 0")
@@ -63,7 +59,7 @@ class TheoryPaths(Figure):
 
     def check(self, study: Study) -> None:
         for name, kind in (("cycle", "quadratic_floor"), ("phases", "neuron_phase")):
-            theory.require_laws(study, study.jobs_of(getattr(self, name), kind), METHODS)
+            theory.require_laws(study.jobs_of(getattr(self, name), kind), METHODS)
         known = study.jobs_of(self.phases, "neuron_phase")[0].spec["losses"]
         require(self.loss in known, f"loss is '{self.loss}'; choose from: {', '.join(known)}")
         first, second = self.eigenvalues
@@ -139,7 +135,7 @@ class TheoryPaths(Figure):
             "theory says that SAM and USAM end."
         )
 
-    def hover(self, study: Study, drawing: "Drawing", data: pd.DataFrame) -> list[dict]:
+    def hover(self, study: Study, drawing: Drawing, data: pd.DataFrame) -> list[dict]:
         """Where each path is at its first steps and at the last one, and its predicted end."""
         colours = theory.colours(METHODS)
         places = [(problem, plane, rho) for problem, plane in self._planes() for rho in plane.rho]
@@ -159,21 +155,13 @@ class TheoryPaths(Figure):
             panels.append(scatter(drawing, axes, groups))
         return panels
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.lines import Line2D
-
-        from sharpness.evidence import style
-
-        drawing = Drawing(figsize=(style.COLUMN, 3.3), layout="constrained")
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        drawing = style.figure(3.3, "Paths of three methods, their ends (points) and the predicted ends")
         panels = drawing.subplots(2, 3, sharex="row", sharey="row")
-        style.title(drawing, "Paths of three methods, their ends (points) and the predicted ends")
         colours = theory.colours(METHODS)
         marks = {"sam": "x", "usam": "+"}
-        points = {
-            law: theory.MEASURED | {"marker": marker, "zorder": 4}
-            for law, marker in zip(METHODS, style.MARKERS, strict=False)
-        }
+        markers = style.markers(METHODS)
+        points = {law: theory.MEASURED | {"marker": markers[law], "zorder": 4} for law in METHODS}
         cross = {"color": "black", "markersize": 8, "markeredgewidth": 0.8, "linestyle": "none", "zorder": 3}
         for row, (problem, plane) in zip(panels, self._planes(), strict=True):
             reach = 1.25 * np.abs(plane.start)
@@ -190,12 +178,11 @@ class TheoryPaths(Figure):
             row[0].set(ylabel="w₂" if problem == "quadratic" else "y")
             row[1].set_xlabel("w₁, on the quadratic" if problem == "quadratic" else "x, on the single neuron")
         shown = [
-            Line2D([], [], color=colours[law], label=theory.LAWS[law], **points[law] | {"linestyle": STYLES[law]})
+            style.key(color=colours[law], label=theory.LAWS[law], **points[law] | {"linestyle": STYLES[law]})
             for law in METHODS
         ]
         predicted = [
-            Line2D([], [], marker=mark, **cross, label=f"predicted end of {theory.LAWS[law]}")
-            for law, mark in marks.items()
+            style.key(marker=mark, **cross, label=f"predicted end of {theory.LAWS[law]}") for law, mark in marks.items()
         ]
         style.legend(drawing, shown, predicted)
         return drawing

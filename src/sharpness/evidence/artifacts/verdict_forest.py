@@ -3,22 +3,18 @@
 import textwrap
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sharpness.evidence import titles
+from sharpness.evidence import style, titles
 from sharpness.evidence.artifact import Figure
 from sharpness.evidence.claims import judge_claims
 from sharpness.evidence.formatting import MARKDOWN
+from sharpness.evidence.style import Axes, Drawing
 from sharpness.evidence.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, of_share
 from sharpness.jobs import Job
 from sharpness.study import Part, Study
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
 MEAN, SHARE = "mean", "share"
 AXES = {
@@ -111,14 +107,12 @@ class VerdictForest(Figure):
             because[claim] = _because(study, parts[row["part"]], row)
         return {"because": because}
 
-    def draw(self, study: Study, data: pd.DataFrame) -> "Drawing":
-        from matplotlib.figure import Figure as Drawing
-
-        from sharpness.evidence import style
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        import matplotlib.figure
 
         blocks = [(measure, list(rows)) for measure, rows in groupby(data.itertuples(), key=lambda row: row.measure)]
         height = TITLE + sum(_height(rows) + AXIS for _, rows in blocks) + LEGEND
-        drawing = Drawing(figsize=(style.COLUMN, height))
+        drawing = matplotlib.figure.Figure(figsize=(style.COLUMN, height))
         drawing.text(0.02, 1 - 0.04 / height, self._setting(study), va="top", fontsize=7, parse_math=False)
         parts = {part.name: part for claim in study.claims for part in claim.parts}
         bottom = height - TITLE
@@ -197,7 +191,7 @@ def _height(rows: list) -> float:
     return sum(map(_row_height, rows)) + CLAIM_GAP * (len({row.claim for row in rows}) - 1)
 
 
-def _scale(axes: "Axes", measure: str, rows: list) -> None:
+def _scale(axes: Axes, measure: str, rows: list) -> None:
     from matplotlib.ticker import NullLocator
 
     axes.set_xlabel(AXES[measure], fontsize=SMALL, labelpad=1.5, loc="right")
@@ -219,7 +213,7 @@ def _scale(axes: "Axes", measure: str, rows: list) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _draw_block(axes: "Axes", rows: list, parts: dict[str, Part]) -> None:
+def _draw_block(axes: Axes, rows: list, parts: dict[str, Part]) -> None:
     """The rows of one axis from the top; beside the first of each finding its name, and the mark of its verdict."""
     left, right = axes.get_xlim()
     if rows[0].measure == MEAN:
@@ -263,7 +257,7 @@ def _value(part: Part, row) -> str:
     return part.quantity.written(row.effect)
 
 
-def _write(axes: "Axes", x: float, y: float, text: str, ha: str = "left", **font) -> None:
+def _write(axes: Axes, x: float, y: float, text: str, ha: str = "left", **font) -> None:
     """Text in the middle of which a place is, in inches from the figure's left edge and the top of the axes."""
     look = {
         "fontsize": SMALL,
@@ -274,19 +268,18 @@ def _write(axes: "Axes", x: float, y: float, text: str, ha: str = "left", **font
     axes.text(*_place(axes, x, y), text, transform=axes.transAxes, ha=ha, **look, **font)
 
 
-def _mark(axes: "Axes", x: float, y: float, verdict: str) -> None:
+def _mark(axes: Axes, x: float, y: float, verdict: str) -> None:
     axes.plot(*_place(axes, x, y), transform=axes.transAxes, linestyle="none", clip_on=False, **LOOKS[verdict])
 
 
-def _place(axes: "Axes", x: float, y: float) -> tuple[float, float]:
+def _place(axes: Axes, x: float, y: float) -> tuple[float, float]:
     return (x - LEFT) / (RIGHT - LEFT), 1 - y / axes.get_ylim()[0]
 
 
-def _add_legend(drawing: "Drawing") -> None:
-    from matplotlib.lines import Line2D
+def _add_legend(drawing: Drawing) -> None:
     from matplotlib.patches import Patch
 
-    marks = [Line2D([], [], linewidth=1.2, label=verdict, **look) for verdict, look in LOOKS.items()]
+    marks = [style.key(linewidth=1.2, label=verdict, **look) for verdict, look in LOOKS.items()]
     grey = Patch(facecolor=RIGHT_SIDE, label="as the finding says")
     place = {"loc": "lower left", "bbox_to_anchor": (0.0, 0.0), "borderaxespad": 0.2, "ncols": 2}
     drawing.legend(handles=[*marks, grey], **place)

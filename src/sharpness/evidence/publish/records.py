@@ -127,7 +127,7 @@ def outdated(record: Record, study: Study) -> list[str]:
     now = {name: dict(row) for name, row in _fixed(judge_claims(study)).iterrows()}
     then = {name: dict(row) for name, row in _fixed(record.claims).iterrows()}
     found += [
-        f"{name} is judged otherwise now" for name in dict.fromkeys([*now, *then]) if now.get(name) != then.get(name)
+        f"{name} is judged differently now" for name in dict.fromkeys([*now, *then]) if now.get(name) != then.get(name)
     ]
     return found
 

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
 from sharpness.evidence.formatting import counted
 from sharpness.evidence.quantity import Quantity, Results, Run, Unmeasured
 from sharpness.evidence.runs import finite
 from sharpness.evidence.verdicts import Sample
-from sharpness.settings import require
+from sharpness.settings import require, require_known
 from sharpness.study import Study
 from sharpness.training.schedule import drops
 
@@ -37,8 +36,7 @@ class LossDrop(Quantity):
     def check(self, study: Study) -> None:
         self.run.of(study, self.network)
         milestones = study.training["milestones"]
-        if self.milestone not in milestones:
-            raise SettingError(not_known("milestone", self.milestone, map(str, milestones)))
+        require_known("milestone", str(self.milestone), map(str, milestones))
 
     def describe(self, study: Study) -> str:
         return (

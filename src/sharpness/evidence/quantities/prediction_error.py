@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 from sharpness import registry
-from sharpness.errors import SettingError, not_known
 from sharpness.evidence.quantity import Results
 from sharpness.evidence.theory import OfProblem
 from sharpness.evidence.verdicts import Sample
+from sharpness.settings import require, require_known
 from sharpness.study import Study
 
 
@@ -28,10 +28,9 @@ class PredictionError(OfProblem):
         kind = study.problems[study.parts[self.problem][0]].kind
         module = registry.load("problems", kind, self.problem)
         columns, laws = getattr(module, "JUDGED", ()), getattr(module, "PREDICTED", (self.law,))
-        if self.column not in columns:
-            raise SettingError(not_known(f"column of {self.problem}", self.column, columns))
-        if self.column == "error" and self.law not in laws:
-            raise SettingError(f"theory has no prediction for {self.law}; choose from: {', '.join(laws)}")
+        require_known(f"column of {self.problem}", self.column, columns)
+        predicted = self.column != "error" or self.law in laws
+        require(predicted, f"theory has no prediction for {self.law}; choose from: {', '.join(laws)}")
 
     def measure(self, results: Results) -> Sample:
         rows = self.rows(results)

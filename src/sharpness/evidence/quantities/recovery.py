@@ -26,7 +26,7 @@ class Recovery(OfProblem):
         jobs = study.jobs_of(self.problem, "sensing_flatness")
         super().check(study)
         require(self.law != "gd", "law is gd, which it is compared with; choose another")
-        require_laws(study, jobs, ("gd",))
+        require_laws(jobs, ("gd",))
         for name in ("rho", "scale"):
             if getattr(self, name) not in jobs[0].spec[name]:
                 raise SettingError(not_known(name, f"{getattr(self, name):g}", map(str, jobs[0].spec[name])))

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sharpness.errors import SettingError, not_known
 from sharpness.evidence import titles
 from sharpness.evidence.quantity import Quantity, Results
 from sharpness.evidence.verdicts import Sample
 from sharpness.problems.single_neuron import METHODS
+from sharpness.settings import require_known
 from sharpness.study import Study
 
 
@@ -24,8 +24,7 @@ class SharpnessKept(Quantity):
 
     def check(self, study: Study) -> None:
         study.problem(self.problem, "single_neuron")
-        if self.method not in METHODS:
-            raise SettingError(not_known("single-neuron method", self.method, METHODS))
+        require_known("single-neuron method", self.method, METHODS)
 
     def describe(self, study: Study) -> str:
         return f"y² at the end over y² at the start, single neuron, {titles.STEPS[self.method]}"

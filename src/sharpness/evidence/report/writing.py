@@ -15,7 +15,7 @@ from sharpness.evidence.report.sections import SOURCES, fill_in
 from sharpness.evidence.verify import check
 from sharpness.study import Study
 
-# What report.html has in the place of its Content-Security-Policy, which depends on all that is in the page.
+# Stands in report.html for its Content-Security-Policy, which depends on everything else in the page.
 POLICY = "THE-POLICY-OF-THIS-PAGE"
 INLINE = {
     "style": re.compile(r'<style type="text/css">(.*?)</style>', re.DOTALL),
