@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-ENDS = {0: ("X", "collapse to 0"), 1: ("o", "end on the minor coordinate"), 2: ("s", "end on the major coordinate")}
+ENDS = {0: ("x", "collapse to 0"), 1: ("o", "end on the minor coordinate"), 2: ("s", "end on the major coordinate")}
 
 FASTER = {"linestyle": (0, (4, 2))}  # the border below which the minor coordinate is faster at first
 
@@ -96,7 +96,7 @@ class DiagonalLimits(theory.ShowsProblem, Figure):
                     points = starts[(starts["end"] == end) & ((starts["first"] == 1) == first)]
                     hollow = first and method == "sam-l2" and end == 2
                     look = {"color": colours[end], "markerfacecolor": "white" if hollow else colours[end]}
-                    look |= {"marker": marker, "linestyle": "none", "markersize": 2.6, "markeredgewidth": 0.5}
+                    look |= {"marker": marker, "linestyle": "none", "markersize": 2.6, "markeredgewidth": 0.7}
                     axes.plot(points["w1"], points["w2"], **look)
             _draw_borders(axes, method, *spec["mu"], spec["rho"])
             low, high = spec["start"]

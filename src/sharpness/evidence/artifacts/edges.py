@@ -79,7 +79,7 @@ class Edges(theory.ShowsProblem, Figure):
                 axes = panels[row, column]
                 path = data[(data["law"] == law) & (data["rho"] == rho) & (data["learning_rate"] == rate)]
                 axes.plot(path["step"], path["edge"], **theory.PREDICTED)
-                look = theory.MEASURED | {"markersize": 3, "markeredgewidth": 0.3, "markevery": max(len(path) // 10, 1)}
+                look = theory.MEASURED | {"markeredgewidth": 0.3, "markevery": max(len(path) // 10, 1)}
                 axes.plot(path["step"], path["eigenvalue"], color=colours[law], marker=markers[law], **look)
                 if row == 0:
                     axes.set_title(f"η = {rate:g}")
