@@ -83,10 +83,12 @@
     return cells.filter((cell) => cell[0] === law).sort((one, other) => far(one) - far(other))[0];
   }
 
+  // Of a loss or a sharpness, neither of which is negative.
   function written(value) {
-    if (value === null || !(Math.abs(value) < 1e12)) return "diverged";
+    if (value === null || !(value < 1e12)) return "diverged";
     if (value === 0) return "0";
-    if (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4) return value.toFixed(4);
+    if (value < 1e-30) return "below 10⁻³⁰";
+    if (value >= 1e-3 && value < 1e4) return value.toFixed(4);
     const [mantissa, exponent] = value.toExponential(2).split("e");
     const raised = [...exponent].map((sign) => ({ "-": "⁻", "+": "" })[sign] ?? SUPERSCRIPTS[sign]).join("");
     return `${mantissa} × 10${raised}`;

@@ -14,11 +14,11 @@ from sharpness.study import Study
 
 # What the starts do that reach each end, and how they are drawn.
 ENDS = {
-    0: ("collapse to 0", {"marker": "X", "color": "#333333"}),
+    0: ("collapse to 0", {"marker": "x", "color": "#333333"}),
     1: ("end on the minor coordinate", {"marker": "o", "color": style.ORANGE}),
     2: ("end on the major coordinate", {"marker": "s", "color": style.BLUE}),
 }
-SMALL, HOLLOW = {"markersize": 2.6, "markeredgewidth": 0.5}, {"markerfacecolor": "white"}
+SMALL, HOLLOW = {"markersize": 2.6, "markeredgewidth": 0.7}, {"markerfacecolor": "white"}
 FASTER = {"linestyle": (0, (4, 2))}  # the border below which the minor coordinate is faster at first
 
 

@@ -64,7 +64,7 @@ class Edges(theory.ShowsProblem, Figure):
         colours, markers = theory.colours(data["law"]), style.markers(data["law"])
         for axes, (law, rho, rate, path) in zip(panels.flat, _descents(data), strict=True):
             axes.plot(path["step"], path["edge"], **theory.PREDICTED)
-            look = theory.MEASURED | {"markersize": 3, "markeredgewidth": 0.3, "markevery": max(len(path) // 10, 1)}
+            look = theory.MEASURED | {"markeredgewidth": 0.3, "markevery": max(len(path) // 10, 1)}
             axes.plot(path["step"], path["eigenvalue"], color=colours[law], marker=markers[law], **look)
             place = axes.get_subplotspec()
             if place.is_first_row():

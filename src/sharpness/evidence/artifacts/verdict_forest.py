@@ -90,10 +90,11 @@ class VerdictForest(Figure):
         ).astype({"n": "Int64"})
 
     def caption(self, study: Study) -> str:
+        points = "" if self.section in study.theory else " (accuracies in points)"
         return (
             f"{self.title}, {self._setting(study)}: each part's effect with its {100 * study.level:g} % interval, "
             f"grey where it is as the finding says. Means are divided by the smallest effect that matters; at the "
-            f"right they are as measured (accuracies in points)."
+            f"right they are as measured{points}."
         )
 
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
