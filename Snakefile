@@ -25,7 +25,7 @@ from sharpness.evidence.publish.records import files_of_others
 from sharpness.fit import check_device
 from sharpness.progress import AT_WORK, PATIENCE
 from sharpness.scales import scale_file, scale_files
-from sharpness.config import check_config, load_config
+from sharpness.config import check_config, load_config, put_over
 from sharpness.source import environment
 from sharpness.study import load_study
 
@@ -33,7 +33,7 @@ from sharpness.study import load_study
 # rather than by `configfile:`, which does not say in which line a file is broken.
 try:
     os.environ.update(environment())
-    config.update({**load_config(), **config})
+    config.update(put_over(load_config(), config))
     check_config(config)
     STUDY = load_study(config["scale"], theory=True)
     check_device(config["device"], STUDY.settings, scale_file(STUDY.scale))

@@ -43,6 +43,16 @@ def test_part_two_is_left_out_unless_a_scale_or_the_configuration_asks_for_it(fo
     assert has_part_two(load_study("laptop"))
 
 
+@pytest.mark.pipeline
+@pytest.mark.parametrize(("word", "made"), [("true", True), ("True", True), ("false", False)])
+def test_the_command_line_asks_for_part_two_in_yaml_s_words_and_in_python_s(tmp_path, word, made):
+    folder = projects.copy(tmp_path / "project")
+    done = projects.run(folder, "snakemake", "-n", "--config", "scale=smoke", f"theory={word}", "cuda_graph=false")
+
+    assert done.returncode == 0, done.stdout
+    assert ("results/smoke/sensing_map/" in done.stdout) is made
+
+
 def test_part_two_is_there_once_all_of_its_artifacts_are(folder):
     study = load_study("smoke", theory=True)
     records = [artifact.record("smoke") for artifact in study.artifacts.values() if artifact.section in study.theory]

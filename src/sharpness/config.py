@@ -41,6 +41,12 @@ def load_config(root: Path = Path()) -> dict:
     return _checked_config(read_yaml(file), root, str(file))
 
 
+def put_over(config: dict, given: dict) -> dict:
+    """The configuration with the values that Snakemake's --config gives, to which true and false are text."""
+    words = {"true": True, "false": False}
+    return config | {key: words.get(value, value) if isinstance(value, str) else value for key, value in given.items()}
+
+
 def check_config(config: dict, root: Path = Path()) -> dict:
     """As load_config, of the configuration that the command line's options, or Snakemake's, have been put over.
 
