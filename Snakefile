@@ -69,6 +69,11 @@ wildcard_constraints:
 
 
 onstart:
+    if workflow.non_local_exec and re.search(r"\s", sys.executable):
+        raise WorkflowError(
+            f"a cluster's jobs can't start {sys.executable}: Snakemake writes it into their scripts without quotes; "
+            "move the project to a path without a space"
+        )
     try:
         RUNNING.acquire(timeout=PATIENCE)
     except Timeout:

@@ -7,6 +7,8 @@ import random
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -469,6 +471,17 @@ def test_a_second_snakemake_is_refused_and_harms_nothing(fresh):
     third = projects.snakemake(fresh, "figure3")
     assert third.returncode == 0
     assert "Nothing to be done" in third.stdout
+
+
+def test_an_interpreter_that_no_job_of_a_cluster_could_start_is_refused(fresh, tmp_path):
+    python = tmp_path / "with space/python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    words = ["-m", "snakemake", "--workflow-profile", "profiles/slurm", "--config", "scale=smoke", "--", "figure3"]
+    done = projects.run(fresh, str(python), *words, PYTHONPATH=sysconfig.get_path("purelib"))
+    assert done.returncode == 1
+    assert f"a cluster's jobs can't start {python}" in done.stdout
+    assert not list(fresh.glob("results/smoke/training"))
 
 
 def test_a_name_from_the_configuration_reaches_no_shell(fresh):
