@@ -463,11 +463,22 @@ def test_an_image_folder_is_read_in_the_order_of_its_names(images, tmp_path):
     assert arrays.train_images[:, 0, 0].tolist() == [[value, 0, 255] for value in (0, 1, 2, 10, 11, 12)]
 
 
-def test_the_first_image_says_whether_all_are_grey(images):
-    write_image(images / "train/cat/0.png", value=7, mode="L")
+def test_images_are_grey_if_all_are(images):
+    for path in images.rglob("*.png"):
+        write_image(path, value=7, mode="L")
     arrays = read_image_folder(images)
     assert arrays.train_images.shape == (6, 6, 6, 1)
-    assert arrays.train_images[0, 0, 0] == [7]
+    assert arrays.test_images.shape == (4, 6, 6, 1)
+    assert (arrays.train_images == 7).all()
+
+
+def test_a_grey_image_among_others_takes_no_colour_from_them(images):
+    coloured = read_image_folder(images)
+    write_image(images / "train/cat/0.png", value=7, mode="L")
+    arrays = read_image_folder(images)
+    assert (arrays.train_images[0] == [7, 7, 7]).all()
+    assert (arrays.train_images[1:] == coloured.train_images[1:]).all()
+    assert (arrays.test_images == coloured.test_images).all()
 
 
 def test_two_folders_of_one_title_are_prepared_apart(images, tmp_path):

@@ -88,7 +88,8 @@ def test_status_says_of_real_processes_what_their_files_say(live, monkeypatch, c
     assert f"1 of {len(live.study.runs)} runs done, 1 running, {others} waiting, 1 stopped, 1 failed" in first
     assert re.search(r"; about [\d.]+ (s|min) left, 1 at a time", first)
     failed, held, killed = lines
-    assert failed == f"{live.failed.id}: failed: {live.failed.unfinished}: File exists; fix this and run again"
+    fault = "File exists; a file, or a link to what is gone, is in a folder's place: move it away and run again"
+    assert failed == f"{live.failed.id}: failed: {live.failed.unfinished}: {fault}"
     for line, job, name in ((held, live.held, "running"), (killed, live.killed, "stopped")):
         history = rows(job.unfinished / "history.csv")
         assert line.startswith(f"{job.id}: {name}: epoch {len(history)} of {EPOCHS}, ")

@@ -208,6 +208,8 @@ def _remedy(error: OSError) -> str:
             return "the disk or quota is full: free some space and run again; finished work is kept"
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return "make it writable and readable for you, and run again"
+        case errno.EEXIST | errno.ENOTDIR:
+            return "a file, or a link to what is gone, is in a folder's place: move it away and run again"
     return "fix this and run again"
 
 

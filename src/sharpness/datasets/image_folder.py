@@ -20,7 +20,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 @dataclass(frozen=True)
 class Source:
-    """Images in train/<class>/ and test/<class>/; all are read as grey if the first is, else as RGB.
+    """Images in train/<class>/ and test/<class>/; grey if all of them are, else RGB.
 
     Attributes:
         folder: where they are; relative to the working directory, or absolute, or from ~, the home folder.
@@ -54,9 +54,11 @@ class Source:
         images, labels = {}, {}
         for split, items in listed.items():
             shown = tqdm(items, desc=f"reading {split} images", unit=" images", disable=not show_progress)
-            images[split] = np.stack([decoder.read(path) for path, _ in shown])
+            images[split] = [decoder.read(path) for path, _ in shown]
             labels[split] = np.array([label for _, label in items], dtype=np.int64)
-        return Arrays(images["train"], labels["train"], images["test"], labels["test"], tuple(classes))
+        channels = max(pixels.shape[-1] for pixels in (*images["train"], *images["test"]))
+        train, test = (_stack(images[split], channels) for split in ("train", "test"))
+        return Arrays(train, labels["train"], test, labels["test"], tuple(classes))
 
     def fingerprint(self) -> str | None:
         """A digest of the files by name, size and time of change; None if the folder is not there.
@@ -74,22 +76,21 @@ class Source:
 
 
 class _Decoder:
-    """Decodes images, all to the mode of the first and of its size."""
+    """Decodes images, all of the size of the first."""
 
     def __init__(self, first: Path):
-        self.first, self.mode, self.size = first, None, None
+        self.first, self.size = first, None
         self.read(first)
 
     def read(self, path: Path) -> np.ndarray:
-        """uint8 (height, width, channels)."""
+        """uint8 (height, width, channels): one channel if the image is grey, else three."""
         from PIL import Image
 
         try:
             with Image.open(path, formats=FORMATS) as image:
                 if image.mode.startswith(("I", "F")):
                     raise UserError(f"{path}: more than 8 bits a pixel; save all images with 8 bits a channel")
-                self.mode = self.mode or ("L" if image.mode in ("L", "1") else "RGB")
-                pixels = np.asarray(image.convert(self.mode))
+                pixels = np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB"))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from None
         height, width = pixels.shape[:2]
@@ -102,6 +103,11 @@ class _Decoder:
                 "bring all images to one square size"
             )
         return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _stack(images: list[np.ndarray], channels: int) -> np.ndarray:
+    """One array of all images, the grey ones with their channel repeated if there are more."""
+    return np.stack([np.broadcast_to(pixels, (*pixels.shape[:2], channels)) for pixels in images])
 
 
 def _listed(folder: Path) -> tuple[list[str], dict[str, list[tuple[Path, int]]]]:
