@@ -30,7 +30,7 @@ test-slurm: .venv/.complete    ## the pipeline on a Slurm cluster of this machin
 test-container: .venv/.complete    ## the smoke scale as an ordinary user in a root that is like the container's
 	pytest tests/container.py
 
-bench: .venv/.complete    ## measure the optimizer against others
+bench: .venv/.complete    ## measure what docs/performance.md and docs/precision.md show
 	python bench/run.py
 
 gpu-check: .venv/.complete    ## what a GPU does, in under eight minutes

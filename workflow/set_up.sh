@@ -6,7 +6,7 @@
 #   TORCH_INDEX=URL    take torch and torchvision from this package index, one with builds without CUDA
 set -u
 
-size="about 6.5 GB, most of it CUDA's libraries"
+size="about 7 GB, most of it CUDA's libraries"
 needed=6700000
 if [ -n "${TORCH_INDEX:-}" ]; then
     size="about 2 GB"

@@ -218,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="sharpness",
         description="The jobs behind the workflow, each usable alone from the project's root. Configuration is read "
         "from config/; results go to results/<scale>/ and figures/<scale>/.",
-        epilog="`snakemake --cores all` runs them all in order.",
+        epilog="`snakemake --cores all` runs train, compute, runs, table, figure, claims and report in order.",
     )
     parser.add_argument("--version", action="version", version=f"sharpness {__version__}")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
@@ -235,7 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     scale = _option("--scale", required=True, help=f"one of {scales}")
     # Each of these has its default in config/config.yaml.
     data = _option("--data-dir", help="folder of the prepared data sets")
-    device = _option("--device", choices=["auto", "cpu", "cuda"], help="where")
+    device = _option("--device", choices=["auto", "cpu", "cuda"], help="where to train")
     sharing = _option("--runs-per-gpu", type=int, help="runs that may share one GPU")
     graph = _option(
         "--cuda-graph", action=argparse.BooleanOptionalAction, help="on a GPU, replay each step as one CUDA graph"
@@ -258,10 +258,10 @@ def _parser() -> argparse.ArgumentParser:
     watched.add_argument("--follow", action="store_true", help="until all is done, or nothing works on it any longer")
     text = "train one run, or continue it, and write its history.csv and run.json"
     training = verb("train", _train, text, data, device, sharing, graph, tracking)
-    training.add_argument("--run", required=True, help="its id, the name of its folder; runs.csv lists them")
+    training.add_argument("--run", required=True, help="its id, the name of its folder; `snakemake -n` lists them")
     text = "train what the scale lacks, several runs at a time, and stop cleanly when the time is up"
     box = verb("work", _work, text, data, device, graph, tracking)
-    box.add_argument("--minutes", type=_above_zero(float), help="how long, its end included")
+    box.add_argument("--minutes", type=_above_zero(float), help="how long to train, the last checkpoints included; packing comes on top")
     box.add_argument("--at-once", type=_above_zero(int), default=1, metavar="N", help="runs at a time (default: 1)")
     box.add_argument("--import", dest="archive", type=Path, metavar="FILE", help="first take in what --export packed")
     box.add_argument("--export", type=Path, metavar="FILE", help="at the end pack finished jobs and last checkpoints")
