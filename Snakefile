@@ -78,7 +78,7 @@ onstart:
         RUNNING.acquire(timeout=PATIENCE)
     except Timeout:
         raise WorkflowError(
-            f"another snakemake is running in {os.getcwd()}; wait for it, or stop it"
+            f"another snakemake or `sharpness work` is running in {os.getcwd()}; wait for it, or stop it"
         ) from None
 
 

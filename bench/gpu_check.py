@@ -29,7 +29,7 @@ from tables import markdown
 from sharpness import files
 from sharpness.errors import UserError
 from sharpness.evidence.formatting import duration
-from sharpness.jobs import canonical
+from sharpness.jobs import Job, canonical
 from sharpness.scales import scale_names
 from sharpness.study import load_study
 from sharpness.training.device import configure
@@ -59,9 +59,10 @@ def main() -> int:
     configure(device, "fp32")
     skip_compiler_import()
     result: dict = {"machine": machine(device), "size": options.size, "minutes": options.minutes, "finished": False}
+    result |= {part: [] for part in SHARES}
+    files.write_json(output, result)
     for part, share in SHARES.items():
         started = time.monotonic()
-        result[part] = []
         try:
             for row in measured(part, device, options.size, started + share * max(end - started, 0.0)):
                 result[part].append(row)
@@ -98,7 +99,7 @@ def run_checks(device: torch.device, end: float) -> Iterator[dict]:
     for name, check in CHECKS.items():
         started = time.monotonic()
         if started > end:
-            yield {"name": name, "seconds": 0.0, "error": "not run: the time was up"}
+            yield {"name": name, "seconds": 0.0, "skipped": "the time was up"}
             continue
         try:
             check()
@@ -112,8 +113,8 @@ def run_checks(device: torch.device, end: float) -> Iterator[dict]:
 def cost_of_scales(device: torch.device, scales: list[str], end: float) -> Iterator[dict]:
     """What each scale's runs would take one after the other, as `sharpness estimate` has it.
 
-    Scales that differ in epochs and seeds alone are measured once. One that reads a folder of images is left out: how
-    many there are, only that folder says.
+    Scales that differ in epochs, seeds and radii alone are measured once. One that reads a folder of images is left
+    out: how many there are, only that folder says.
     """
     epochs: dict[str, dict[str, float]] = {}  # seconds of an epoch, by what decides them and by kind of run
     for scale in scales:
@@ -121,17 +122,19 @@ def cost_of_scales(device: torch.device, scales: list[str], end: float) -> Itera
         settings = study.settings
         if settings["dataset"]["name"] == "image_folder":
             continue
-        deciding = canonical({key: settings[key] for key in ("dataset", "networks", "batch_size", "precision")})
+        sizes = {key: settings[key] for key in ("dataset", "networks", "batch_size", "precision")}
+        deciding = canonical(sizes | {"methods": sorted({_kind(job) for job in study.runs.values()})})
         if deciding not in epochs and time.monotonic() > end:
             return
         if deciding not in epochs:
             kinds = estimate(list(study.runs.values()), settings["dataset"], Path("data"), device)
             epochs[deciding] = {kind.kind: (kind.seconds - START_SECONDS) / settings["epochs"] for kind in kinds}
-        seconds = sum(
-            START_SECONDS + settings["epochs"] * epochs[deciding][f"{job.spec['network']} {job.spec['method']}"]
-            for job in study.runs.values()
-        )
+        seconds = sum(START_SECONDS + settings["epochs"] * epochs[deciding][_kind(job)] for job in study.runs.values())
         yield {"scale": scale, "runs": len(study.runs), "epochs": settings["epochs"], "seconds": seconds}
+
+
+def _kind(job: Job) -> str:
+    return f"{job.spec['network']} {job.spec['method']}"
 
 
 def _scales() -> list[str]:
@@ -141,20 +144,29 @@ def _scales() -> list[str]:
 
 def tables(result: dict) -> dict[str, str]:
     """Each part's table; the last one's caption is the machine's."""
-    failed = [row["name"] for row in result["checks"] if "error" in row and "name" in row]
-    passed, tried = sum("error" not in row for row in result["checks"]), len(result["checks"])
-    verdict = f"{passed} of {tried} tests that need a GPU pass here"
+    verdict = _verdict(result["checks"])
     scales = [
         [row["scale"], row["runs"], row["epochs"], duration(row["seconds"])]
         for row in result["scales"]
         if "error" not in row
     ]
     return {
-        "gpu_checks": f"{verdict}; not: {', '.join(failed)}." if failed else f"{verdict}.",
+        "gpu_checks": verdict,
         **gpu_steps.tables([row for row in result["steps"] if "error" not in row]),
         **gpu_at_once.tables([row for row in result["at_once"] if "error" not in row]),
         "gpu_scales": markdown(["scale", "runs", "epochs", "all runs, one after the other"], scales),
     }
+
+
+def _verdict(checks: list[dict]) -> str:
+    tried = [row for row in checks if "skipped" not in row]
+    failed = [row.get("name", row["error"]) for row in tried if "error" in row]
+    text = f"{len(tried) - len(failed)} of {len(tried)} tests that need a GPU pass here"
+    if failed:
+        text += f"; not: {', '.join(failed)}"
+    if len(checks) > len(tried):
+        text += f"; for {len(checks) - len(tried)} there was no time"
+    return f"{text}."
 
 
 def _line(error: Exception) -> str:

@@ -463,7 +463,7 @@ def test_a_second_snakemake_is_refused_and_harms_nothing(fresh):
     assert projects.wait_for(lambda: list(fresh.glob("results/smoke/logs/*")), first)
     second = projects.snakemake(fresh, "figure3")
     assert second.returncode == 1
-    line = f"another snakemake is running in {fresh}; wait for it, or stop it"
+    line = f"another snakemake or `sharpness work` is running in {fresh}; wait for it, or stop it"
     assert second.stdout.count(line) == 1
     assert Plan(fresh, "figure3").jobs, "looking is allowed"
     output, _ = first.communicate()

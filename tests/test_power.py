@@ -43,7 +43,14 @@ def test_the_share_decided_is_that_of_simulated_studies(test, values):
     assert simulated(values, test, n) == pytest.approx(share_decided(values, test, LEVEL, n), abs=0.05)
 
 
-@pytest.mark.parametrize(("test", "values"), CASES[:5])
+@pytest.mark.parametrize("values", [[0.4] * 12 + [0.6], [0.4] * 8 + [0.6] * 7])
+def test_of_a_share_no_larger_number_would_be_too_few(values):
+    n = values_needed(np.array(values), PROPORTION, LEVEL)
+
+    assert all(share_decided(np.array(values), PROPORTION, LEVEL, more) >= PROMISED for more in range(n, n + 100))
+
+
+@pytest.mark.parametrize(("test", "values"), CASES)
 def test_one_value_less_would_not_do(test, values):
     n = values_needed(np.array(values), test, LEVEL)
 

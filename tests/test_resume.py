@@ -122,7 +122,7 @@ def test_a_run_killed_while_it_writes_checkpoints_ends_as_the_unbroken_one(unbro
     unbroken.assert_complete(folder, run_id)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_in_mid_epoch_and_says_so(unbroken, tmp_path, number):
     folder, run_id, chance = unbroken.fresh(tmp_path / "project"), unbroken.runs["Dropout and ASAM"], instants()
     noted = tmp_path / "events"

@@ -1,11 +1,15 @@
 """Training in a time box, and carrying results from one machine to another."""
 
+import hashlib
 import io
 import json
 import shutil
 import signal
+import subprocess
 import sys
 import tarfile
+import time
+import zipfile
 from contextlib import chdir
 from pathlib import Path
 
@@ -17,7 +21,8 @@ import torch
 from sharpness.archive import export_results, import_results
 from sharpness.errors import UserError
 from sharpness.study import load_study
-from sharpness.training.checkpoint import CheckpointFile
+from sharpness.training.checkpoint import MAGIC, CheckpointFile
+from sharpness.work import _stop
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -75,12 +80,67 @@ def test_when_the_time_is_up_it_ends_and_a_second_one_at_the_same_time_is_refuse
 @pytest.mark.pipeline
 def test_a_run_that_fails_is_named_and_does_not_stop_the_others(tmp_path):
     folder = projects.copy(tmp_path / "project")
-    missing = {"name": "image_folder", "title": "pictures", "folder": "nowhere"}
-    projects.edit(folder / "config/scales/smoke.yaml", lambda scale: scale.update(dataset=missing, epochs=1))
+    broken = next(iter(load_study("smoke", folder).runs.values()))
+    (folder / broken.unfinished).parent.mkdir(parents=True)
+    (folder / broken.unfinished).write_text("in its place")
     done = projects.run(folder, *work("--minutes", "0.6"))
     assert done.returncode == 1
-    assert "nowhere/train: cannot be read (No such file or directory); an image folder has" in done.stdout
-    assert "0 of 21 runs are finished" in done.stdout
+    assert f"{broken.id}: sharpness: error: {broken.unfinished}: File exists; " in done.stdout
+    assert finished(folder)
+
+
+@pytest.mark.pipeline
+def test_what_no_run_could_begin_with_is_said_once_and_before_any(tmp_path):
+    folder = projects.copy(tmp_path / "project")
+    for words in (("--device", "cuda"), ("--export", "config")):
+        refused = projects.run(folder, *work("--minutes", "1", *words))
+        assert refused.returncode == 1
+        assert (
+            "no GPU is visible here" if "cuda" in words else "config: a folder; name a file in it"
+        ) in refused.stdout
+    missing = {"name": "image_folder", "title": "pictures", "folder": "nowhere"}
+    projects.edit(folder / "config/scales/smoke.yaml", lambda scale: scale.update(dataset=missing, epochs=1))
+    refused = projects.run(folder, *work("--minutes", "1"))
+    assert refused.returncode == 1
+    [line] = refused.stdout.splitlines()
+    assert "nowhere/train: cannot be read (No such file or directory); an image folder has" in line
+    assert not (folder / "results").exists()
+
+
+@pytest.mark.pipeline
+def test_a_run_that_a_killed_box_has_left_behind_is_not_trained_twice(tmp_path):
+    folder = projects.copy(tmp_path / "project")
+    projects.edit(folder / "config/scales/smoke.yaml", lambda scale: scale.update(epochs=100))
+    first = next(iter(load_study("smoke", folder).runs.values()))
+    box = projects.start(folder, *work("--minutes", "10"))
+    assert projects.wait_for((folder / first.unfinished / "progress.json").exists, box)
+    box.kill()
+    box.wait()
+    second = projects.run(folder, *work("--minutes", "0.1"))
+    assert f"{first.id}: another process is training it" in second.stdout
+    [left] = projects.running_below(folder)
+    left.send_signal(signal.SIGHUP)
+    assert left.wait(30) in (None, 128 + signal.SIGHUP)
+    assert (folder / first.checkpoint).exists()
+
+
+@pytest.mark.timeout(60)
+def test_runs_that_do_not_stop_share_one_grace(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sharpness.work._log", lambda job: tmp_path / "log")
+    deaf = [
+        sys.executable,
+        "-c",
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)",
+    ]
+    running = [
+        (job, subprocess.Popen(deaf, stdout=subprocess.PIPE)) for job in list(load_study("smoke").runs.values())[:3]
+    ]
+    for _, process in running:
+        process.stdout.readline()
+    started = time.monotonic()
+    assert _stop(running, grace=2.0) == 0
+    assert time.monotonic() - started < 2 * 2.0, "not one after the other"
+    assert capsys.readouterr().out.count("stopped; the next call continues it") == 3
 
 
 # --- archives
@@ -169,6 +229,32 @@ def test_a_checkpoint_of_something_else_is_refused(study, tmp_path):
     with pytest.raises(UserError, match="cut short, corrupt or of another version"):
         import_results(study, archive)
     assert not list(Path().rglob("*"))
+
+
+@pytest.mark.parametrize("pickled", [b"\x80\x02h\x05.", b"\x80\x02.", b"\x80\x02ctorch\nSize\nK\x05R."])
+def test_a_crafted_checkpoint_is_refused_in_a_line(study, tmp_path, pickled):
+    payload = io.BytesIO()
+    with zipfile.ZipFile(payload, "w") as packed:
+        packed.writestr("archive/data.pkl", pickled)
+        packed.writestr("archive/version", b"3\n")
+    payload = payload.getvalue()
+    content = MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+    checkpoint = str(next(iter(study.runs.values())).checkpoint)
+    archive = repacked(tmp_path / "box.tar.gz", lambda members: members.update({checkpoint: content}))
+    with pytest.raises(UserError, match="not a plain checkpoint"):
+        import_results(study, archive)
+    assert not list(Path().rglob("*"))
+
+
+def test_a_run_that_comes_finished_leaves_nothing_of_its_beginning_here(study, tmp_path):
+    job = list(study.runs.values())[1]
+    job.unfinished.mkdir(parents=True)
+    (job.unfinished / "history.csv").write_text("epoch")
+    CheckpointFile(job.checkpoint, {"id": job.id, "spec": job.spec}).save({"history": [{}], "done": 0})
+    import_results(study, tmp_path / "box.tar.gz")
+    assert job.is_finished()
+    assert not job.checkpoint.exists()
+    assert not job.unfinished.exists()
 
 
 def packed_checkpoint(archive: Path, job, epochs: int) -> Path:

@@ -1,6 +1,8 @@
 """Carrying results from one machine to another: finished jobs and the last checkpoints in one archive."""
 
+import shutil
 import tarfile
+import tempfile
 import zlib
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -27,10 +29,24 @@ def export_results(study: Study, archive: Path) -> int:
             packed.append(job.files)
         elif job.checkpoint.exists():
             packed.append([job.checkpoint])
-    with files.replacing(archive) as temporary, tarfile.open(temporary, "w:gz") as tar:
+    with files.replacing(archive) as temporary, tarfile.open(temporary, "w:gz", compresslevel=1) as tar:
         for path in (path for group in packed for path in group):
             tar.add(path)
     return len(packed)
+
+
+def check_target(archive: Path) -> None:
+    """Refuse a path that no archive can be written to, before the time is spent that it is to carry away.
+
+    Raises:
+        UserError: it is a folder.
+        OSError: nothing can be written there.
+    """
+    if archive.is_dir():
+        raise UserError(f"{archive}: a folder; name a file in it")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=archive.parent):
+        pass
 
 
 def import_results(study: Study, archive: Path) -> int:
@@ -45,7 +61,7 @@ def import_results(study: Study, archive: Path) -> int:
     """
     content = _read(archive)
     taken: dict[Path, bytes] = {}
-    jobs = set()
+    jobs = []
     for job in study.jobs.values():
         found = {path: content.pop(path) for path in [*job.files, job.checkpoint] if path in content}
         if not found:
@@ -57,13 +73,17 @@ def import_results(study: Study, archive: Path) -> int:
         if job.run in found:
             job.check(found[job.run], found[job.data], f"{archive}: ")
         if found and not job.is_finished():
-            jobs.add(job.id)
+            jobs.append(job)
             taken |= found
     if content:
         raise UserError(f"{archive}: {str(min(content))!r} is not a file of scale {study.scale}; export that scale")
     for path, data in taken.items():
         with files.replacing(path) as temporary:
             temporary.write_bytes(data)
+    for job in jobs:
+        if job.run in taken:  # what was begun here is of no use any longer
+            job.checkpoint.unlink(missing_ok=True)
+            shutil.rmtree(job.unfinished, ignore_errors=True)
     return len(jobs)
 
 

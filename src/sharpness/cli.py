@@ -87,19 +87,20 @@ def _say(text: str) -> None:
 
 
 def _work(options: argparse.Namespace) -> int:
-    from sharpness.archive import export_results, import_results
-    from sharpness.work import work
+    from sharpness.archive import check_target, export_results, import_results
+    from sharpness.work import alone, work
 
-    config, study = _config(options), load_study(options.scale)
+    config, study = _config(options), load_study(options.scale, theory=True)
     if not (options.minutes or options.archive or options.export):
         raise UserError("work: nothing to do; give --minutes, --import or --export")
+    if options.export:
+        check_target(options.export)
     if options.archive:
-        print(f"{options.archive}: {import_results(study, options.archive)} jobs taken in")
+        with alone():
+            print(f"{options.archive}: {import_results(study, options.archive)} jobs taken in")
     failed = 0
     if options.minutes:
-        settings = ["--data-dir", config["data_dir"], "--device", config["device"]]
-        settings += ["--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph", "--tracking", config["tracking"]]
-        failed = work(study, options.minutes, options.at_once, settings)
+        failed = work(study, options.minutes, options.at_once, config)
     if options.export:
         print(f"{options.export}: {export_results(study, options.export)} jobs packed")
     return 1 if failed else 0
@@ -261,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--run", required=True, help="its id, the name of its folder; `snakemake -n` lists them")
     text = "train what the scale lacks, several runs at a time, and stop cleanly when the time is up"
     box = verb("work", _work, text, data, device, graph, tracking)
-    box.add_argument("--minutes", type=_above_zero(float), help="how long to train, the last checkpoints included; packing comes on top")
+    box.add_argument("--minutes", type=_above_zero(float), help="how long to train; packing comes on top")
     box.add_argument("--at-once", type=_above_zero(int), default=1, metavar="N", help="runs at a time (default: 1)")
     box.add_argument("--import", dest="archive", type=Path, metavar="FILE", help="first take in what --export packed")
     box.add_argument("--export", type=Path, metavar="FILE", help="at the end pack finished jobs and last checkpoints")

@@ -30,8 +30,7 @@ def claim_device(name: str, runs_per_gpu: int = 1) -> Iterator[torch.device]:
     Raises:
         UserError: "cuda" was asked for and there is no GPU.
     """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("config/config.yaml: device is cuda, but no GPU is visible here; use device=auto or device=cpu")
+    check_visible(name)
     if name == "cpu" or not torch.cuda.is_available():
         yield torch.device("cpu")
         return
@@ -40,6 +39,16 @@ def claim_device(name: str, runs_per_gpu: int = 1) -> Iterator[torch.device]:
         yield torch.device("cuda", index)
     finally:
         lock.release()
+
+
+def check_visible(name: str) -> None:
+    """Refuse "cuda" where there is no GPU.
+
+    Raises:
+        UserError: it was asked for.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("config/config.yaml: device is cuda, but no GPU is visible here; use device=auto or device=cpu")
 
 
 def _visible_gpus() -> list[str]:

@@ -25,7 +25,10 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """While in this context, SIGTERM and SIGINT set `signal` instead of ending the process; only in the main thread."""
+    """While in this context, SIGTERM, SIGINT and SIGHUP set `signal` instead of ending the process.
+
+    Only in the main thread. SIGHUP, which a terminal sends when it closes, stays ignored where `nohup` has it ignored.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -33,7 +36,10 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         self._previous = {}
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+            heard = [signal.SIGTERM, signal.SIGINT]
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                heard.append(signal.SIGHUP)
+            self._previous = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
