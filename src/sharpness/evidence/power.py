@@ -36,7 +36,9 @@ def values_needed(values: np.ndarray, test: dict, level: float) -> int | None:
 
 
 def share_decided(values: np.ndarray, test: dict, level: float, n: int | np.ndarray) -> float | np.ndarray:
-    """The share of studies with n values each that the test decides, one way or the other; n may be an array for a share.
+    """The share of studies with n values each that the test decides, one way or the other.
+
+    n is one number, or where the test is of a share an array of them.
 
     A mean's interval has the half-width h = t s/√n. Given s, whose square is σ²χ²/(n − 1), the mean is normal, so that
     the share decided is a mean over s of normal probabilities, taken here at quantiles of both.

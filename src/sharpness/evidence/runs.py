@@ -119,8 +119,7 @@ def final_results(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
     Returns:
         One row a group, in the order of its first run: the columns of `by`, n (completed seeds), diverged (the others),
-        and mean and sample standard deviation (missing for n < 2) of the final test accuracy and loss; and the means of
-        the plain negative log-likelihood (nats) and of the calibration error.
+        and mean and sample standard deviation (missing for n < 2) of the final test accuracy and loss.
     """
     groups = runs.assign(diverged=runs["status"] == DIVERGED).groupby(by, sort=False, dropna=False)
     return groups.agg(
@@ -130,8 +129,6 @@ def final_results(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         accuracy_std=("final_test_accuracy", "std"),
         loss_mean=("final_test_loss", "mean"),
         loss_std=("final_test_loss", "std"),
-        nll_mean=("final_test_nll", "mean"),
-        ece_mean=("final_test_ece", "mean"),
     ).reset_index()
 
 

@@ -94,11 +94,20 @@ class MethodTable(ShowsExperiment, Table):
     def facts(self, study: Study, data: pd.DataFrame) -> dict:
         """By network: its methods, the best first; those lost to divergence; the lead and a spread to judge it by.
 
-        Each method has also `highest`, the highest test accuracy of any epoch of any of its seeds.
+        Each method has also `highest`, the highest test accuracy of any epoch of any of its seeds; and `nll` and `ece`,
+        the means of the final ones, missing where the histories lack them.
         """
         keys = ["network", "method", "rho"]
-        highest = summarize(self.jobs(study)).groupby(keys, dropna=False)["best_test_accuracy"].max().rename("highest")
-        data = data.merge(highest.reset_index(), on=keys)
+        further = (
+            summarize(self.jobs(study))
+            .groupby(keys, dropna=False)
+            .agg(
+                highest=("best_test_accuracy", "max"),
+                nll=("final_test_nll", "mean"),
+                ece=("final_test_ece", "mean"),
+            )
+        )
+        data = data.merge(further.reset_index(), on=keys)
         data["label"] = [titles.method(study, row.method, row.rho) for row in data.itertuples()]
         networks = {}
         for name, rows in data.groupby("network", sort=False):
