@@ -104,22 +104,25 @@ def test_gpu_check_runs_through_on_a_cpu_and_its_tables_show_what_it_wrote(tmp_p
         assert len(tables[name].splitlines()) == 2 + len(result[part])
 
 
-def test_a_gpu_check_that_is_killed_leaves_what_it_has(tmp_path):
+def test_a_gpu_check_that_is_killed_leaves_what_it_has_and_that_is_shown(tmp_path):
+    import gpu_check
+
     output = tmp_path / "check.json"
     process = start_gpu_check(output)
     try:
-        assert projects.wait_for(output.exists, process, seconds=300)
+        assert projects.wait_for(lambda: output.exists() and json.loads(output.read_text())["steps"], process, 300)
     finally:
         projects.kill(process)
         process.wait()
     result = json.loads(output.read_text())
     assert not result["finished"]
     assert result["steps"][0]["images_per_second"] > 0
+    assert "gpu_scales" in gpu_check.tables(result)
 
 
-def test_a_failed_check_is_said_in_the_table():
+def test_a_failed_check_is_said_in_the_table_and_one_without_time_is_not_failed():
     import gpu_check
 
-    checks = [{"name": "this"}, {"name": "that", "error": "AssertionError"}]
+    checks = [{"name": "this"}, {"name": "that", "error": "AssertionError"}, {"name": "late", "skipped": "no time"}]
     tables = gpu_check.tables({"checks": checks, "steps": [], "at_once": [], "scales": [{"error": "no"}]})
-    assert tables["gpu_checks"] == "1 of 2 tests that need a GPU pass here; not: that."
+    assert tables["gpu_checks"] == "1 of 2 tests that need a GPU pass here; not: that; for 1 there was no time."
