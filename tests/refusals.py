@@ -544,7 +544,7 @@ PRINTED_NUMBERS = [
     (PUBLISHED, {"table2.0.nll": 0}, "table2.0.nll is 0.0; it must be more than 0"),
     (PUBLISHED, {"table2.0.nll": -0.1}, "table2.0.nll is -0.1; it must be more than 0"),
     (PUBLISHED, {"table2.0.ece": 3.2}, "table2.0.ece is 3.2; it is a share, from 0 to 1"),
-    (PUBLISHED, {"table2.0.ece": 0.1}, "table2.0: nll and ece stand together; give both, or neither"),
+    (PUBLISHED, {"table2.0.ece": 0.1}, "table2.0.nll or ece stands alone; give both, or neither"),
     (PUBLISHED, {"table2.0.rho": 0.1}, "has sgd on wide_resnet, which has no radius; remove its rho"),
     (PUBLISHED, {"table2.1.rho": GONE}, "has sam on wide_resnet, give its rho, 0 or more"),
     (PUBLISHED, {"table2.1.rho": -1}, "has sam on wide_resnet, give its rho, 0 or more"),

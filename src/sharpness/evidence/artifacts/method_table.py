@@ -36,7 +36,7 @@ class Published:
         require(0 < self.accuracy <= 1, f"accuracy is {self.accuracy:g}; it is a share, above 0 up to 1")
         require(self.nll is None or self.nll > 0, f"nll is {self.nll}; it must be more than 0")
         require(0 <= (self.ece or 0) <= 1, f"ece is {self.ece}; it is a share, from 0 to 1")
-        require((self.nll is None) == (self.ece is None), "nll and ece stand together; give both, or neither")
+        require((self.nll is None) == (self.ece is None), "nll or ece stands alone; give both, or neither")
 
 
 @dataclass(frozen=True, kw_only=True)
