@@ -483,3 +483,11 @@ def test_a_figure_of_a_missing_run_is_a_user_s_error(own_study):
     job.data.unlink()
     with pytest.raises(UserError, match=rf"{job.id}/history\.csv: no such file; run the job first"):
         own_study.artifact("figure3").write(own_study)
+
+
+def test_a_title_wider_than_the_figure_goes_on_in_another_line():
+    drawing = style.figure(2.0, "Matrix sensing: d = 100, r = 5, m = 2500, η = 0.5, a scale with rather a long title")
+    drawing.subplots()
+    drawing.canvas.draw()
+    box = drawing.texts[0].get_window_extent()
+    assert box.x1 <= drawing.bbox.x1

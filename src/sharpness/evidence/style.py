@@ -153,7 +153,7 @@ def figure(height: float, text: str) -> Drawing:
 
 def title(drawing: Drawing, text: str) -> None:
     """Say above a figure, in small type, what its numbers are of."""
-    drawing.suptitle(plain(text), x=0.02, horizontalalignment="left", fontsize=7)
+    drawing.suptitle(plain(text), x=0.02, horizontalalignment="left", fontsize=7, wrap=True)
 
 
 def key(**look: object) -> Artist:
