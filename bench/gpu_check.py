@@ -29,11 +29,11 @@ from tables import markdown
 from sharpness import files
 from sharpness.errors import UserError
 from sharpness.evidence.formatting import duration
-from sharpness.jobs import Job, canonical
+from sharpness.jobs import canonical
 from sharpness.scales import scale_names
 from sharpness.study import load_study
 from sharpness.training.device import configure
-from sharpness.training.estimate import START_SECONDS, estimate
+from sharpness.training.estimate import START_SECONDS, estimate, kind_of
 from sharpness.training.process import skip_compiler_import
 
 ROOT = Path(__file__).parents[1]
@@ -123,18 +123,16 @@ def cost_of_scales(device: torch.device, scales: list[str], end: float) -> Itera
         if settings["dataset"]["name"] == "image_folder":
             continue
         sizes = {key: settings[key] for key in ("dataset", "networks", "batch_size", "precision")}
-        deciding = canonical(sizes | {"methods": sorted({_kind(job) for job in study.runs.values()})})
+        deciding = canonical(sizes | {"kinds": sorted({kind_of(job) for job in study.runs.values()})})
         if deciding not in epochs and time.monotonic() > end:
             return
         if deciding not in epochs:
             kinds = estimate(list(study.runs.values()), settings["dataset"], Path("data"), device)
             epochs[deciding] = {kind.kind: (kind.seconds - START_SECONDS) / settings["epochs"] for kind in kinds}
-        seconds = sum(START_SECONDS + settings["epochs"] * epochs[deciding][_kind(job)] for job in study.runs.values())
+        seconds = sum(
+            START_SECONDS + settings["epochs"] * epochs[deciding][kind_of(job)] for job in study.runs.values()
+        )
         yield {"scale": scale, "runs": len(study.runs), "epochs": settings["epochs"], "seconds": seconds}
-
-
-def _kind(job: Job) -> str:
-    return f"{job.spec['network']} {job.spec['method']}"
 
 
 def _scales() -> list[str]:

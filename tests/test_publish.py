@@ -60,6 +60,17 @@ def test_the_pages_have_the_verdicts_of_claims_csv_and_an_unfinished_scale_has_n
     assert not Path("docs/results/laptop.csv").exists()
 
 
+def test_a_scale_that_lacks_its_toy_problems_alone_says_so(published):
+    synthetic.write_all(load_study("laptop"))
+    publish(OWN, "smoke")
+    missing = "51 of 51 runs are finished, its toy problems are not; its verdicts come when all are."
+    assert missing in Path("README.md").read_text()
+    assert (
+        "51 of 51 runs were when this page was written, its toy problems were not."
+        in Path("docs/results.md").read_text()
+    )
+
+
 def test_figures_and_report_are_those_of_the_runs(published):
     for number in (1, 3, 4):
         picture = Path(f"docs/figures/figure{number}.png")

@@ -55,20 +55,21 @@ def work(study: Study, minutes: float, at_once: int, config: dict) -> int:
     failed = 0
     with alone():
         waiting = _begin(study, config)
-        running: list[tuple[Job, subprocess.Popen]] = []
+        running: dict[str, subprocess.Popen] = {}
         done = sum(job.is_finished() for job in study.runs.values())
         show = tqdm(total=len(study.runs), initial=done, unit=" runs", disable=not _is_terminal())
         with StopRequest() as stop, show:
             while (waiting or running) and not stop.signal and time.monotonic() < end:
                 while waiting and len(running) < at_once:
-                    running.append(_start(study, waiting.pop(0), at_once, config))
+                    job = waiting.pop(0)
+                    running[job.id] = _start(study, job, at_once, config)
                 time.sleep(POLL_SECONDS)
-                for job, process in [(job, process) for job, process in running if process.poll() is not None]:
-                    running.remove((job, process))
-                    failed += process.returncode != 0
-                    show.update(process.returncode == 0)
-                    tqdm.write(_outcome(job, process.returncode))
-            failed += _stop(running, grace)
+                for identity in [identity for identity, process in running.items() if process.poll() is not None]:
+                    code = running.pop(identity).returncode
+                    failed += code != 0
+                    show.update(code == 0)
+                    tqdm.write(_outcome(study.runs[identity], code))
+            failed += _stop(study, running, grace)
     print(remaining(study, at_once))
     return failed
 
@@ -95,36 +96,40 @@ def _begin(study: Study, config: dict) -> list[Job]:
     if missing:
         check_visible(config["device"])
         prepare(study.settings["dataset"], Path(config["data_dir"]), _is_terminal())
-    for job in filter(is_running, missing):
-        print(f"{job.id}: another process is training it")
-    return [job for job in missing if not is_running(job)]
+    waiting = []
+    for job in missing:
+        if is_running(job):
+            print(f"{job.id}: another process is training it")
+        else:
+            waiting.append(job)
+    return waiting
 
 
-def _stop(running: list[tuple[Job, subprocess.Popen]], grace: float) -> int:
+def _stop(study: Study, running: dict[str, subprocess.Popen], grace: float) -> int:
     """Ask runs to save their checkpoints and end, all within so many seconds; how many failed instead."""
-    for _, process in running:
+    for process in running.values():
         process.terminate()
     deadline = time.monotonic() + grace
     failed = 0
-    for job, process in running:
+    for identity, process in running.items():
         try:
             code = process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             code = STOPPED[0]  # the checkpoint of its last epoch is there
         failed += code not in (0, *STOPPED)
-        tqdm.write(_outcome(job, code))
+        tqdm.write(_outcome(study.runs[identity], code))
     return failed
 
 
-def _start(study: Study, job: Job, at_once: int, config: dict) -> tuple[Job, subprocess.Popen]:
+def _start(study: Study, job: Job, at_once: int, config: dict) -> subprocess.Popen:
     log = _log(job)
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "sharpness", "train", "--scale", study.scale, "--run", job.id]
     words += ["--data-dir", config["data_dir"], "--device", config["device"], "--runs-per-gpu", str(at_once)]
     words += ["--cuda-graph" if config["cuda_graph"] else "--no-cuda-graph", "--tracking", config["tracking"]]
     with log.open("w") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             words,
             env=os.environ | environment(),
             stdin=subprocess.DEVNULL,
@@ -132,7 +137,6 @@ def _start(study: Study, job: Job, at_once: int, config: dict) -> tuple[Job, sub
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches this process, which stops its runs
         )
-    return job, process
 
 
 def _outcome(job: Job, code: int) -> str:

@@ -80,7 +80,6 @@ class _Decoder:
 
     def __init__(self, first: Path):
         self.first, self.size = first, None
-        self.read(first)
 
     def read(self, path: Path) -> np.ndarray:
         """uint8 (height, width, channels): one channel if the image is grey, else three."""

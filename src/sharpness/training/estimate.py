@@ -55,9 +55,9 @@ def estimate(jobs: list[Job], dataset: dict, data_dir: Path, device: torch.devic
         UserError: a fault of the data set or a setting, or a precision that the device lacks.
     """
     shape = prepared_shape(dataset, data_dir)
-    kinds: dict[tuple[str, str], list[Job]] = {}
+    kinds: dict[str, list[Job]] = {}
     for job in jobs:
-        kinds.setdefault((job.spec["network"], job.spec["method"]), []).append(job)
+        kinds.setdefault(kind_of(job), []).append(job)
     measured: dict[tuple, tuple[float, float, int]] = {}
     estimates = []
     for kind, runs in kinds.items():
@@ -70,8 +70,13 @@ def estimate(jobs: list[Job], dataset: dict, data_dir: Path, device: torch.devic
         passes = [backward_passes(each, shape.train_images, spec["epochs"]) for each in (runs[0].spec, spec)]
         seconds = START_SECONDS + spec["epochs"] * (training * passes[0] / passes[1] + testing)
         missing = sum(not job.is_finished() for job in runs)
-        estimates.append(Estimate(" ".join(kind), len(runs), missing, seconds, parameters))
+        estimates.append(Estimate(kind, len(runs), missing, seconds, parameters))
     return estimates
+
+
+def kind_of(job: Job) -> str:
+    """The kind of a training run: its network and its method."""
+    return f"{job.spec['network']} {job.spec['method']}"
 
 
 def runs_at_once(device: torch.device, runs_per_gpu: int) -> int:
