@@ -1,6 +1,7 @@
 """Copies of the project that a test runs, changes and kills."""
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -104,6 +105,8 @@ def start(folder: Path, *words: str, **extra: str) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # Under nohup it is ignored, and a child inherits that.
+        preexec_fn=functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
     )
 
 

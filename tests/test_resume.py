@@ -141,6 +141,18 @@ def test_a_signal_saves_in_mid_epoch_and_says_so(unbroken, tmp_path, number):
     unbroken.assert_complete(folder, run_id)
 
 
+def test_a_hangup_stays_ignored_where_nohup_has_it_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.signal is None
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.signal == signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_two_processes_that_train_one_run_do_each_other_no_harm(unbroken, tmp_path):
     folder, run_id = unbroken.fresh(tmp_path / "project"), unbroken.runs["BatchNorm and SAM"]
     both = [projects.start(folder, *projects.train(run_id)) for _ in range(2)]
